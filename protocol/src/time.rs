@@ -1,0 +1,139 @@
+//! Time as it is signed: milliseconds since 1970-01-01T00:00:00Z. What must be waited for is an `Instant` and stays inside one process.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::CLOCK_DIFFERENCE_TOLERATED;
+
+/// Milliseconds since the Unix epoch, UTC, without leap seconds.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// This time and `duration` later, at most the last one that can be said.
+    pub const fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(whole_millis(duration)))
+    }
+
+    /// This time and `duration` earlier, at least the epoch.
+    pub const fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(whole_millis(duration)))
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Whether two honest clocks could show these times at one moment (within [`CLOCK_DIFFERENCE_TOLERATED`]).
+    pub fn is_close_to(self, other: Self) -> bool {
+        Duration::from_millis(self.0.abs_diff(other.0)) <= CLOCK_DIFFERENCE_TOLERATED
+    }
+
+    /// The day of this time.
+    pub const fn day(self) -> Day {
+        Day((self.0 / MILLIS_PER_DAY) as u32)
+    }
+}
+
+/// How long from `now` until a peer's `deadline`, at most `longest`: the one place where a peer's timestamp becomes a time to wait.
+pub fn time_until(now: UnixMillis, deadline: UnixMillis, longest: Duration) -> Duration {
+    deadline.since(now).min(longest)
+}
+
+const fn whole_millis(duration: Duration) -> u64 {
+    let millis = duration.as_millis();
+    if millis > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        millis as u64
+    }
+}
+
+/// A day in UTC, counted from 1970-01-01.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Day(pub u32);
+
+/// Milliseconds in a day.
+pub const MILLIS_PER_DAY: u64 = 86_400_000;
+
+impl fmt::Display for UnixMillis {
+    /// RFC 3339 with milliseconds, in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0 % MILLIS_PER_DAY;
+        let (hour, minute, second) = (
+            millis / 3_600_000,
+            millis / 60_000 % 60,
+            millis / 1_000 % 60,
+        );
+        write!(
+            f,
+            "{}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+            self.day(),
+            millis % 1_000
+        )
+    }
+}
+
+impl fmt::Display for Day {
+    /// The date in the proleptic Gregorian calendar, `2026-11-22`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Days are counted from 0000-03-01, so that a leap day is the last of its year.
+        let days = u64::from(self.0) + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+        let month = if shifted_month < 10 {
+            shifted_month + 3
+        } else {
+            shifted_month - 9
+        };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_as_people_write_them() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_795_359_599_999, "2026-11-22T14:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(UnixMillis(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_lie_about_a_deadline_is_clamped() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(time_until(UnixMillis(5), UnixMillis(u64::MAX), hour), hour);
+        assert_eq!(
+            time_until(UnixMillis(5), UnixMillis(0), hour),
+            Duration::ZERO
+        );
+    }
+
+    #[test]
+    fn nothing_overflows_at_the_ends() {
+        assert_eq!(
+            UnixMillis(u64::MAX).plus(Duration::MAX),
+            UnixMillis(u64::MAX)
+        );
+        assert_eq!(UnixMillis(0).minus(Duration::MAX), UnixMillis(0));
+        assert!(!UnixMillis(u64::MAX).to_string().is_empty());
+    }
+}
