@@ -1,1 +1,4 @@
 //! node
+
+pub mod server;
+pub mod web;

@@ -1,0 +1,229 @@
+//! Finds what a request names: a file with the best of its precompressed siblings, a directory's index, a listing.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cap_std::fs::Dir;
+use http::HeaderValue;
+
+use super::body::{read_cached, read_whole};
+use super::listing::{self, Language};
+use super::negotiate::{BEGINNING_OCTETS, Coding, content_type, is_compressible, media_type};
+use super::open::{Entry, Manner, OpenFile, open, respell};
+use super::path::RequestPath;
+use super::refusal::Refusal;
+
+/// Files up to this size are read as they are found, in the same hop.
+const SMALL_OCTETS_MAX: u64 = 64 * 1024;
+const INDEX: &str = "index.html";
+
+/// What is looked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) path: RequestPath,
+    /// Codings that may replace the plain file, best first.
+    pub(super) codings: Vec<Coding>,
+    /// Whether the content will be sent, and so is worth reading at once if it is small.
+    pub(super) content: bool,
+    /// The language for a listing; nothing if directories are not listed.
+    pub(super) listing: Option<Language>,
+    pub(super) dotfiles: bool,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(super) enum Found {
+    File(Located),
+    /// A directory, asked for without its slash.
+    Directory,
+    /// The page that lists a directory.
+    Listing(String),
+}
+
+/// A file to be sent.
+#[derive(Debug)]
+pub(super) struct Located {
+    /// The file itself, or its sibling in `coding`.
+    pub(super) file: Arc<OpenFile>,
+    pub(super) coding: Option<Coding>,
+    pub(super) content_type: HeaderValue,
+    /// Files of this type are worth compressing.
+    pub(super) compressible: bool,
+    /// All of `file`, if it is small and was wanted.
+    pub(super) small: Option<Bytes>,
+}
+
+/// Why nothing was found yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// Ask again in the patient manner.
+    WouldBlock,
+    /// There is nothing to send.
+    Refused(Refusal),
+}
+
+impl Miss {
+    fn from_io(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            Self::WouldBlock
+        } else {
+            Self::Refused(Refusal::from_io(error))
+        }
+    }
+}
+
+/// Looks below `dir`. Blocks if the manner is patient, and never otherwise.
+pub(super) fn locate(dir: &Dir, wanted: &Wanted, manner: Manner) -> Result<Found, Miss> {
+    let relative = wanted.path.relative();
+    match locate_spelled(dir, &relative, wanted, manner) {
+        Err(Miss::Refused(Refusal::NotFound)) if manner == Manner::Cached => Err(Miss::WouldBlock),
+        Err(Miss::Refused(Refusal::NotFound)) if !relative.is_ascii() => {
+            match respell(dir, &wanted.path) {
+                Some(respelled) if respelled != relative => {
+                    locate_spelled(dir, &respelled, wanted, manner)
+                }
+                Some(_) | None => Err(Miss::Refused(Refusal::NotFound)),
+            }
+        }
+        found => found,
+    }
+}
+
+fn locate_spelled(
+    dir: &Dir,
+    relative: &str,
+    wanted: &Wanted,
+    manner: Manner,
+) -> Result<Found, Miss> {
+    if !wanted.path.is_directory() {
+        return match open(dir, relative, manner).map_err(|error| Miss::from_io(&error))? {
+            Entry::File(file) => located(dir, relative, file, wanted, manner).map(Found::File),
+            Entry::Directory => Ok(Found::Directory),
+        };
+    }
+    let index = if relative == "." {
+        INDEX.to_owned()
+    } else {
+        format!("{relative}/{INDEX}")
+    };
+    match open(dir, &index, manner) {
+        Ok(Entry::File(file)) => located(dir, &index, file, wanted, manner).map(Found::File),
+        Err(error) if Miss::from_io(&error) != Miss::Refused(Refusal::NotFound) => {
+            Err(Miss::from_io(&error))
+        }
+        Ok(Entry::Directory) | Err(_) => list(dir, relative, wanted, manner),
+    }
+}
+
+fn list(dir: &Dir, relative: &str, wanted: &Wanted, manner: Manner) -> Result<Found, Miss> {
+    if manner == Manner::Cached {
+        return Err(Miss::WouldBlock);
+    }
+    let Some(language) = wanted.listing else {
+        return Err(Miss::Refused(Refusal::NotFound));
+    };
+    let shown = if relative == "." {
+        "/".to_owned()
+    } else {
+        format!("/{relative}/")
+    };
+    listing::page(dir, relative, &shown, wanted.dotfiles, language)
+        .map(Found::Listing)
+        .map_err(Miss::Refused)
+}
+
+fn located(
+    dir: &Dir,
+    relative: &str,
+    plain: OpenFile,
+    wanted: &Wanted,
+    manner: Manner,
+) -> Result<Located, Miss> {
+    let media = media_type(relative);
+    let compressible = is_compressible(media);
+    let beginning = if media.starts_with("text/") {
+        Some(beginning(&plain, manner)?)
+    } else {
+        None
+    };
+    let content_type = content_type(media, beginning.as_deref());
+    let sibling = if compressible {
+        sibling(dir, relative, &plain, wanted, manner)?
+    } else {
+        None
+    };
+    let (file, coding) = sibling.map_or((plain, None), |(coding, file)| (file, Some(coding)));
+    let small = if wanted.content && file.version.size <= SMALL_OCTETS_MAX {
+        small(&file, manner)?
+    } else {
+        None
+    };
+    Ok(Located {
+        file: Arc::new(file),
+        coding,
+        content_type,
+        compressible,
+        small,
+    })
+}
+
+/// The best acceptable precompressed sibling, unless it is older than the file that it stands for.
+fn sibling(
+    dir: &Dir,
+    relative: &str,
+    plain: &OpenFile,
+    wanted: &Wanted,
+    manner: Manner,
+) -> Result<Option<(Coding, OpenFile)>, Miss> {
+    for coding in &wanted.codings {
+        match open(dir, &format!("{relative}{}", coding.suffix()), manner) {
+            Ok(Entry::File(file)) if file.version.modified() >= plain.version.modified() => {
+                return Ok(Some((*coding, file)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(Miss::WouldBlock);
+            }
+            Ok(Entry::File(_) | Entry::Directory) | Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The first octets of a text.
+fn beginning(file: &OpenFile, manner: Manner) -> Result<Vec<u8>, Miss> {
+    use std::os::unix::fs::FileExt;
+    let mut octets = vec![
+        0;
+        usize::try_from(file.version.size)
+            .unwrap_or(BEGINNING_OCTETS)
+            .min(BEGINNING_OCTETS)
+    ];
+    let read = match manner {
+        Manner::Cached => read_cached(&file.file, &mut octets, 0).map_err(|_| Miss::WouldBlock)?,
+        Manner::Patient => file
+            .file
+            .read_at(&mut octets, 0)
+            .map_err(|error| Miss::from_io(&error))?,
+    };
+    octets.truncate(read);
+    Ok(octets)
+}
+
+/// All of a small file; nothing if it is changing, which the body then finds out.
+fn small(file: &OpenFile, manner: Manner) -> Result<Option<Bytes>, Miss> {
+    if manner == Manner::Patient {
+        return Ok(read_whole(file).ok().map(Bytes::from));
+    }
+    let mut octets = vec![0; usize::try_from(file.version.size).map_err(|_| Miss::WouldBlock)?];
+    let read = read_cached(&file.file, &mut octets, 0).map_err(|_| Miss::WouldBlock)?;
+    let whole = read == octets.len()
+        && file
+            .version_now()
+            .is_ok_and(|now| now.same_content(&file.version));
+    if whole {
+        Ok(Some(octets.into()))
+    } else {
+        Err(Miss::WouldBlock)
+    }
+}

@@ -1,0 +1,176 @@
+//! Opens what a path names, below the folder and nowhere else.
+//!
+//! Two ways: `Cached` answers only what the kernel knows without waiting for a disk (openat2 with RESOLVE_CACHED), and
+//! so may run on an asynchronous thread; it says `WouldBlock` for everything else. `Patient` goes through cap-std and
+//! belongs on a blocking thread. Both let the kernel enforce that nothing above the folder is reached.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+use super::path::{RequestPath, other_spellings};
+
+/// The state of a file's content: two equal versions are the same octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Version {
+    device: u64,
+    inode: u64,
+    /// Octets.
+    pub(super) size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The opaque part of a tag; says nothing about the disk.
+    pub(super) fn tag(&self) -> String {
+        let mut hash = Sha256::new();
+        for number in [self.device, self.inode, self.size] {
+            hash.update(number.to_le_bytes());
+        }
+        for (seconds, nanoseconds) in [self.modified, self.changed] {
+            hash.update(seconds.to_le_bytes());
+            hash.update(nanoseconds.to_le_bytes());
+        }
+        data_encoding::HEXLOWER.encode(&hash.finalize()[..12])
+    }
+
+    /// When the content last changed, by the file's own account.
+    pub(super) fn modified(&self) -> SystemTime {
+        instant(self.modified)
+    }
+
+    /// How long ago the inode changed; nothing if that lies in the future.
+    pub(super) fn age(&self, now: SystemTime) -> Option<Duration> {
+        now.duration_since(instant(self.changed)).ok()
+    }
+
+    /// Whether the content is as it was. Links and permissions may have changed.
+    pub(super) fn same_content(&self, other: &Self) -> bool {
+        (self.size, self.modified) == (other.size, other.modified)
+    }
+}
+
+fn instant((seconds, nanoseconds): (i64, i64)) -> SystemTime {
+    let fraction = Duration::from_nanos(nanoseconds.clamp(0, 999_999_999).unsigned_abs());
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let second = if seconds < 0 {
+        UNIX_EPOCH.checked_sub(whole)
+    } else {
+        UNIX_EPOCH.checked_add(whole)
+    };
+    second
+        .and_then(|second| second.checked_add(fraction))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+/// An open regular file and the version it had when it was opened.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    /// Read by offset only; nobody moves its cursor.
+    pub(super) file: File,
+    /// As opened.
+    pub(super) version: Version,
+}
+
+impl OpenFile {
+    /// The version now.
+    pub(super) fn version_now(&self) -> io::Result<Version> {
+        Ok(Version::of(&self.file.metadata()?))
+    }
+}
+
+/// What a path names.
+#[derive(Debug)]
+pub(super) enum Entry {
+    File(OpenFile),
+    Directory,
+}
+
+/// How a path is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Never waits for a disk.
+    Cached,
+    /// May wait: for blocking threads.
+    Patient,
+}
+
+/// Opens `relative` below `dir`. What is neither a regular file nor a directory does not exist.
+pub(super) fn open(dir: &Dir, relative: &str, manner: Manner) -> io::Result<Entry> {
+    let file = match manner {
+        Manner::Cached => open_cached(dir, relative)?,
+        Manner::Patient => {
+            let mut options = OpenOptions::new();
+            // Opening a pipe must not wait for its writer, nor a terminal become ours.
+            options
+                .read(true)
+                .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+            dir.open_with(relative, &options)?.into_std()
+        }
+    };
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        Ok(Entry::Directory)
+    } else if metadata.is_file() {
+        let version = Version::of(&metadata);
+        Ok(Entry::File(OpenFile { file, version }))
+    } else {
+        Err(rustix::io::Errno::NOENT.into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_cached(dir: &Dir, relative: &str) -> io::Result<File> {
+    use rustix::fs::{Mode, ResolveFlags, openat2};
+    use rustix::io::Errno;
+
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
+    match openat2(dir, relative, flags, Mode::empty(), resolve) {
+        Ok(descriptor) => Ok(descriptor.into()),
+        Err(Errno::NOENT) => Err(Errno::NOENT.into()),
+        // Old kernels, links, cold caches: the patient way finds out.
+        Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_cached(_: &Dir, _: &str) -> io::Result<File> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// Finds the name on disk of a path that was asked in another Unicode form; nothing if there is none. Blocks.
+pub(super) fn respell(dir: &Dir, path: &RequestPath) -> Option<String> {
+    let mut found = String::new();
+    for segment in path.segments() {
+        let parent = found.clone();
+        let candidate = |name: &str| {
+            if parent.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{parent}/{name}")
+            }
+        };
+        found = std::iter::once(segment.clone())
+            .chain(other_spellings(segment))
+            .map(|name| candidate(&name))
+            .find(|name| dir.symlink_metadata(name).is_ok())?;
+    }
+    Some(found)
+}

@@ -1,0 +1,275 @@
+//! What a path reaches, and what it does not.
+
+use std::os::unix::fs::symlink;
+
+use http::StatusCode;
+use unicode_normalization::UnicodeNormalization;
+
+use super::Yard;
+use crate::server::folder::{Folder, FolderError, FolderOptions};
+
+#[tokio::test]
+async fn files_indexes_and_directories_are_found() {
+    let yard = Yard::new();
+    yard.write("index.html", "home");
+    yard.write("a/index.html", "a");
+    yard.write("empty", "");
+    std::fs::create_dir(yard.path("bare")).unwrap();
+    for (path, status, body) in [
+        ("/", 200, "home"),
+        ("/index.html", 200, "home"),
+        ("/a/", 200, "a"),
+        ("/a/index.html", 200, "a"),
+        ("/empty", 200, ""),
+        ("/a", 308, ""),
+        ("/bare", 308, ""),
+        ("/bare/", 404, "There is nothing at this address.\n"),
+        ("/index.html/", 404, "There is nothing at this address.\n"),
+        ("/index.html/x", 404, "There is nothing at this address.\n"),
+        ("/missing", 404, "There is nothing at this address.\n"),
+    ] {
+        let answer = yard.get(path, &[]).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body[..]),
+            (status, body.as_bytes()),
+            "{path}"
+        );
+    }
+    assert_eq!(yard.get("/a?x=1", &[]).await.header("location"), "/a/?x=1");
+}
+
+#[tokio::test]
+async fn nothing_outside_of_the_folder_or_hidden_in_it_is_reached() {
+    let yard = Yard::new();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), "secret").unwrap();
+    yard.write("inside", "inside");
+    yard.write(".env", "secret");
+    yard.write(".git/config", "secret");
+    yard.write(".well-known/open", "open");
+    yard.write("sub/file", "file");
+    symlink(outside.path().join("secret"), yard.path("absolute")).unwrap();
+    symlink(outside.path(), yard.path("directory")).unwrap();
+    let up = std::path::Path::new("..")
+        .join(outside.path().file_name().unwrap())
+        .join("secret");
+    symlink(up, yard.path("relative")).unwrap();
+    symlink("loop", yard.path("loop")).unwrap();
+    symlink("inside", yard.path("link")).unwrap();
+    symlink("../inside", yard.path("sub/link")).unwrap();
+    for path in [
+        "/absolute",
+        "/directory/secret",
+        "/directory/",
+        "/relative",
+        "/loop",
+        "/.env",
+        "/.git/config",
+        "/%2eenv",
+    ] {
+        assert_eq!(
+            yard.get(path, &[]).await.status,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+    let name = outside.path().file_name().unwrap().to_str().unwrap();
+    for path in [
+        format!("/../{name}/secret"),
+        format!("/%2e%2e/{name}/secret"),
+        format!("/sub/..%2f..%2f{name}/secret"),
+        format!("/sub/..%5c..%5c{name}/secret"),
+        "/inside%00.html".to_owned(),
+        "/%c0%ae%c0%ae/".to_owned(),
+    ] {
+        assert_eq!(
+            yard.get(&path, &[]).await.status,
+            StatusCode::BAD_REQUEST,
+            "{path}"
+        );
+    }
+    assert_eq!(
+        yard.get(&format!("/{}", outside.path().display()), &[])
+            .await
+            .status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        yard.get(&format!("/{}", "n".repeat(300)), &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        yard.get(&format!("/{}", "n".repeat(13_000)), &[])
+            .await
+            .status,
+        StatusCode::URI_TOO_LONG
+    );
+    for (path, body) in [
+        ("/link", "inside"),
+        ("/sub/link", "inside"),
+        ("/.well-known/open", "open"),
+    ] {
+        assert_eq!(yard.get(path, &[]).await.body, body, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_or_a_socket_is_not_a_file_and_is_not_waited_for() {
+    let yard = Yard::with(FolderOptions {
+        listing: true,
+        ..FolderOptions::default()
+    });
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        yard.path("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(yard.path("socket")).unwrap();
+    assert_eq!(yard.get("/pipe", &[]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(yard.get("/socket", &[]).await.status, StatusCode::NOT_FOUND);
+    assert!(
+        !String::from_utf8(yard.get("/", &[]).await.body.to_vec())
+            .unwrap()
+            .contains("pipe")
+    );
+}
+
+#[tokio::test]
+async fn korean_names_are_found_in_either_unicode_form() {
+    let composed: String = "사진/한글 이름.txt".nfc().collect();
+    let decomposed: String = composed.nfd().collect();
+    for stored in [&composed, &decomposed] {
+        let yard = Yard::new();
+        yard.write(stored, "찾았다");
+        for asked in [&composed, &decomposed] {
+            let path: String = asked
+                .bytes()
+                .map(|octet| {
+                    if octet == b'/' {
+                        "/".to_owned()
+                    } else {
+                        format!("%{octet:02x}")
+                    }
+                })
+                .collect();
+            let answer = yard.get(&format!("/{path}"), &[]).await;
+            assert_eq!(answer.body, "찾았다", "{stored:?} asked as {asked:?}");
+            assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+        }
+    }
+    let yard = Yard::new();
+    yard.write(&format!("{}/x", "가".nfd().collect::<String>()), "mixed");
+    std::fs::rename(
+        yard.path("가".nfd().collect::<String>().as_str()),
+        yard.path("나"),
+    )
+    .unwrap();
+    std::fs::rename(
+        yard.path("나/x"),
+        yard.path(&format!("나/{}", "다".nfd().collect::<String>())),
+    )
+    .unwrap();
+    assert_eq!(yard.get("/%EB%82%98/%EB%8B%A4", &[]).await.body, "mixed");
+    assert_eq!(
+        yard.get("/%EB%82%98/%EB%9D%BC", &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_listing_names_what_can_be_opened_and_escapes_it() {
+    let yard = Yard::with(FolderOptions {
+        listing: true,
+        ..FolderOptions::default()
+    });
+    let outside = tempfile::tempdir().unwrap();
+    yard.write("<b>&\".txt", "x".repeat(2048));
+    yard.write("한글/그림.png", "");
+    yard.write(".hidden", "");
+    symlink(outside.path(), yard.path("outside")).unwrap();
+    symlink("../.hidden", yard.path("한글/alias")).unwrap();
+    let answer = yard.get("/", &[]).await;
+    let page = std::str::from_utf8(&answer.body).unwrap();
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (StatusCode::OK, "text/html; charset=utf-8")
+    );
+    assert!(
+        page.contains("lang=\"en\"")
+            && page.contains("&lt;b&gt;&amp;&quot;.txt</a>")
+            && page.contains("2.0 KiB"),
+        "{page}"
+    );
+    assert!(page.contains("href=\"%3Cb%3E%26%22.txt\""), "{page}");
+    assert!(
+        page.find("%ED%95%9C%EA%B8%80/").unwrap() < page.find("%3Cb").unwrap(),
+        "directories come first"
+    );
+    assert!(
+        !page.contains("hidden") && !page.contains("outside"),
+        "{page}"
+    );
+    let answer = yard
+        .get(
+            "/%ED%95%9C%EA%B8%80/",
+            &[("accept-language", "ko-KR,ko;q=0.9,en;q=0.8")],
+        )
+        .await;
+    let page = std::str::from_utf8(&answer.body).unwrap();
+    assert!(
+        page.contains("lang=\"ko\"")
+            && page.contains("목록: /한글/")
+            && page.contains("href=\"../\"")
+            && page.contains("alias"),
+        "{page}"
+    );
+    let again = yard
+        .get(
+            "/%ED%95%9C%EA%B8%80/",
+            &[
+                ("accept-language", "ko"),
+                ("if-none-match", answer.header("etag")),
+            ],
+        )
+        .await;
+    assert_eq!(
+        (again.status, again.header("vary")),
+        (StatusCode::NOT_MODIFIED, "accept-language")
+    );
+}
+
+#[tokio::test]
+async fn only_reading_is_allowed() {
+    let yard = Yard::new();
+    yard.write("x", "x");
+    for method in [
+        "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND",
+    ] {
+        let answer = yard.request(method, "/x", &[]).await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD, OPTIONS"),
+            "{method}"
+        );
+    }
+    let answer = yard.request("OPTIONS", "/x", &[]).await;
+    assert_eq!(
+        (answer.status, answer.header("allow")),
+        (StatusCode::NO_CONTENT, "GET, HEAD, OPTIONS")
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+    for name in ["missing", "file"] {
+        let error =
+            Folder::open(directory.path().join(name), FolderOptions::default()).unwrap_err();
+        let FolderError::Open { path, .. } = &error;
+        assert!(path.ends_with(name) && error.to_string().contains(name));
+    }
+}
