@@ -1,0 +1,15 @@
+//! The index of the current rows: sled, told how far it has come, and checked before it is believed.
+//!
+//! It is never the only copy of anything. Whatever goes wrong in it, an error or a panic, ends in an `IndexError`, and
+//! the rows are made anew from the journal.
+
+mod digest;
+mod engine;
+mod meta;
+mod rows;
+
+pub use engine::IndexError;
+pub(crate) use engine::{Opener, Scan, open_sled};
+pub(crate) use meta::Applied;
+pub(crate) use rows::Index;
+pub use rows::Unsound;

@@ -1,0 +1,133 @@
+//! An index that knows how far it has come, and whether its rows are the ones that were written.
+
+use std::ops::{Bound, ControlFlow};
+
+use parking_lot::Mutex;
+
+use super::digest::Digest;
+use super::engine::{Engine, IndexError, Scan, Visit};
+use super::meta::{Applied, Meta};
+use crate::row::{Key, META_KEY, Row};
+
+/// Why an index that opened is not believed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unsound {
+    /// Reading it failed.
+    #[error(transparent)]
+    Failed(#[from] IndexError),
+    /// Its own row is missing or altered.
+    #[error("the index does not say how far it has come")]
+    NoMeta,
+    /// Rows are missing or altered.
+    #[error("rows are missing or altered: {found} of {expected} found, or with other contents")]
+    Rows {
+        /// Rows found.
+        found: u64,
+        /// Rows that should be there.
+        expected: u64,
+    },
+    /// Another version of the schema made it.
+    #[error("the rows were made by version {found} of their rules, and {expected} is in use")]
+    Schema {
+        /// The version that made them.
+        found: u32,
+        /// The version in use.
+        expected: u32,
+    },
+}
+
+/// An open engine whose rows are the fold of the journal up to `applied`.
+pub(crate) struct Index {
+    engine: Box<dyn Engine>,
+    meta: Mutex<Meta>,
+}
+
+impl Index {
+    /// Takes an engine without rows as the fold of nothing.
+    pub(crate) fn empty(engine: Box<dyn Engine>, schema: u32) -> Result<Self, IndexError> {
+        let meta = Meta {
+            schema,
+            ..Meta::default()
+        };
+        engine.write(&[], (META_KEY, &meta.encode()))?;
+        Ok(Self {
+            engine,
+            meta: Mutex::new(meta),
+        })
+    }
+
+    /// Reads every row of an engine and compares their digest with the one that was written with them.
+    pub(crate) fn verify(engine: Box<dyn Engine>, schema: u32) -> Result<Self, Unsound> {
+        let meta = engine
+            .get(META_KEY)?
+            .and_then(|row| Meta::decode(&row))
+            .ok_or(Unsound::NoMeta)?;
+        if meta.schema != schema {
+            return Err(Unsound::Schema {
+                found: meta.schema,
+                expected: schema,
+            });
+        }
+        let mut digest = Digest::default();
+        let all = Scan {
+            from: Bound::Unbounded,
+            to: Bound::Excluded(META_KEY),
+            backwards: false,
+        };
+        engine.scan(all, &mut |key, value| {
+            digest.add(key, value);
+            ControlFlow::Continue(())
+        })?;
+        if digest != meta.digest {
+            return Err(Unsound::Rows {
+                found: digest.rows,
+                expected: meta.digest.rows,
+            });
+        }
+        Ok(Self {
+            engine,
+            meta: Mutex::new(meta),
+        })
+    }
+
+    pub(crate) fn applied(&self) -> Applied {
+        self.meta.lock().applied
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.meta.lock().digest.rows
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Row>, IndexError> {
+        self.engine.get(key)
+    }
+
+    pub(crate) fn scan(&self, scan: Scan<'_>, visit: Visit<'_>) -> Result<(), IndexError> {
+        self.engine.scan(scan, visit)
+    }
+
+    /// Writes rows that bring the index to `applied`, all or none. `rows` are in order, each once. One writer at a time.
+    pub(crate) fn write(
+        &self,
+        rows: &[(&Key, Option<&Row>)],
+        applied: Applied,
+    ) -> Result<(), IndexError> {
+        let mut meta = *self.meta.lock();
+        meta.applied = applied;
+        for (key, row) in rows {
+            if let Some(old) = self.engine.get(key)? {
+                meta.digest.remove(key, &old);
+            }
+            if let Some(new) = row {
+                meta.digest.add(key, new);
+            }
+        }
+        self.engine.write(rows, (META_KEY, &meta.encode()))?;
+        *self.meta.lock() = meta;
+        Ok(())
+    }
+
+    pub(crate) fn flush(&self) -> Result<(), IndexError> {
+        self.engine.flush()
+    }
+}
