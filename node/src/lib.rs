@@ -1,4 +1,17 @@
 //! The Madang node: a personal web server, its mesh, its wallet and its local proxy.
+//!
+//! * [`home`], [`files`]: where everything is kept, and how it survives a power cut.
+//! * [`identity`], [`clock`], [`standing`]: who this node is, what time it is, and what the issuer has said of it.
+//! * [`config`] checks and changes `madang.toml`.
+//! * [`broker`] is the client of the anchor.
+//! * [`server`] is the personal web server; [`web`] is HTTP over streams.
 
+pub mod broker;
+pub mod clock;
+pub mod config;
+pub mod files;
+pub mod home;
+pub mod identity;
 pub mod server;
+pub mod standing;
 pub mod web;

@@ -1,0 +1,17 @@
+//! `madang.toml`: raw as it is written, checked once, and written back whole when a command changes it.
+//!
+//! Every mistake is one line that names the file, the place and what would be right.
+
+mod checked;
+mod edit;
+mod error;
+mod raw;
+mod site;
+mod units;
+
+pub use checked::{AnchorConfig, Budgets, Config, MeshConfig, ProxyConfig, Selling, Transport};
+pub use edit::{add_site, remove_site, set_listen};
+pub use error::ConfigError;
+pub use raw::{Raw, RawAnchor, RawBudget, RawMesh, RawProxy, RawSelling, RawSite};
+pub use site::{SiteConfig, Source};
+pub use units::{Money, UnitError, parse_duration, parse_size};
