@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds::{require, text};
+use super::bounds::require;
 use crate::{
     amount::{Amount, Currency},
     ids::{GroupId, PublicKey, TariffHash},
     limits::{
-        PASS_DAYS_MAX, PATTERN_BYTES_MAX, PRICE_MAX, QUOTA_PERIOD_DAYS_MAX, RECORD_BYTES_MAX,
+        COUNTER_MAX, PASS_DAYS_MAX, PRICE_MAX, QUOTA_PERIOD_DAYS_MAX, RECORD_BYTES_MAX,
         TARIFF_RULES_MAX,
     },
     name::SiteName,
     reject::Reject,
+    rules::path::is_pattern,
     sealed::{Record, Sealed, Signer, Unverified},
     time::UnixMillis,
 };
@@ -91,8 +92,7 @@ impl Rule {
     }
 
     fn check(&self) -> Result<(), Reject> {
-        text(&self.pattern, PATTERN_BYTES_MAX)?;
-        require(self.pattern.starts_with('/'))?;
+        require(is_pattern(&self.pattern))?;
         require(
             [self.per_request, self.per_mib, self.per_minute]
                 .iter()
@@ -101,6 +101,12 @@ impl Rule {
         if let Some(pass) = self.pass {
             require(pass.price <= PRICE_MAX && (1..=PASS_DAYS_MAX).contains(&pass.days))?;
         }
+        let quota = self.quota;
+        require(
+            [quota.requests, quota.bytes, quota.milliseconds]
+                .iter()
+                .all(|free| *free <= COUNTER_MAX),
+        )?;
         require(
             self.quota_period_days <= QUOTA_PERIOD_DAYS_MAX
                 && self.quota.is_empty() == (self.quota_period_days == 0),
