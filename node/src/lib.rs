@@ -4,7 +4,7 @@
 //! * [`identity`], [`clock`], [`standing`]: who this node is, what time it is, and what the issuer has said of it.
 //! * [`config`] checks and changes `madang.toml`.
 //! * [`broker`] is the client of the anchor.
-//! * [`server`] is the personal web server; [`web`] is HTTP over streams.
+//! * [`mesh`] joins nodes; it alone knows the swarm. [`web`] is HTTP over its streams, [`server`] the personal web server.
 
 pub mod broker;
 pub mod clock;
@@ -12,6 +12,7 @@ pub mod config;
 pub mod files;
 pub mod home;
 pub mod identity;
+pub mod mesh;
 pub mod server;
 pub mod standing;
 pub mod web;

@@ -1,0 +1,172 @@
+//! A byte stream to a peer, for tokio.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures::{AsyncRead as _, AsyncWrite as _};
+use libp2p::PeerId;
+use libp2p::core::upgrade::NegotiationError;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A single read fills at most this much: the buffer must be zeroed before the lower layers may see it, and more than
+/// this never comes at once.
+const READ_BYTES_MAX: usize = 256 * 1024;
+/// Slices of a vectored write are joined up to this size; a slice that is larger goes by itself, uncopied.
+const JOIN_BYTES: usize = 16 * 1024;
+
+/// A stream to a peer that has proved its identity. Dropping it without a shutdown resets it.
+///
+/// The protocol is agreed on with the first bytes that are exchanged. A peer that does not speak it shows as an error of
+/// kind [`io::ErrorKind::Unsupported`] from the first read.
+#[derive(Debug)]
+pub struct Stream {
+    inner: libp2p::Stream,
+    peer: PeerId,
+    relayed: bool,
+    joined: Vec<u8>,
+    _place: Option<Place>,
+}
+
+impl Stream {
+    pub(super) fn new(
+        inner: libp2p::Stream,
+        peer: PeerId,
+        relayed: bool,
+        place: Option<Place>,
+    ) -> Self {
+        Self {
+            inner,
+            peer,
+            relayed,
+            joined: Vec::new(),
+            _place: place,
+        }
+    }
+
+    /// The peer at the other end.
+    pub fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// Whether a third node carries the connection.
+    pub fn is_relayed(&self) -> bool {
+        self.relayed
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buf.remaining().min(READ_BYTES_MAX);
+        let space = buf.initialize_unfilled_to(room);
+        let read =
+            ready!(Pin::new(&mut self.get_mut().inner).poll_read(cx, space)).map_err(explain)?;
+        buf.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner)
+            .poll_write(cx, buf)
+            .map_err(explain)
+    }
+
+    /// A head and a short body go out as one frame. Long bodies are written as they are.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let Some(first) = bufs.iter().position(|buf| !buf.is_empty()) else {
+            return Poll::Ready(Ok(0));
+        };
+        let bufs = &bufs[first..];
+        if bufs.len() == 1 || bufs[0].len() >= JOIN_BYTES {
+            return Pin::new(&mut this.inner)
+                .poll_write(cx, &bufs[0])
+                .map_err(explain);
+        }
+        this.joined.clear();
+        for buf in bufs {
+            let room = JOIN_BYTES - this.joined.len();
+            this.joined.extend_from_slice(&buf[..buf.len().min(room)]);
+            if this.joined.len() == JOIN_BYTES {
+                break;
+            }
+        }
+        Pin::new(&mut this.inner)
+            .poll_write(cx, &this.joined)
+            .map_err(explain)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner)
+            .poll_flush(cx)
+            .map_err(explain)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner)
+            .poll_close(cx)
+            .map_err(explain)
+    }
+}
+
+/// Gives a refused protocol its own kind.
+fn explain(error: io::Error) -> io::Error {
+    let refused = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<NegotiationError>())
+        .is_some_and(|inner| matches!(inner, NegotiationError::Failed));
+    if refused {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the peer does not speak this protocol",
+        )
+    } else {
+        error
+    }
+}
+
+/// Counts the streams that one peer holds open toward us.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places(Arc<AtomicUsize>);
+
+impl Places {
+    /// Takes a place, or nothing if `max` are taken.
+    pub(super) fn take(&self, max: usize) -> Option<Place> {
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < max).then_some(taken + 1)
+            })
+            .ok()
+            .map(|_| Place(self.clone()))
+    }
+}
+
+/// One counted stream; dropping it gives the place back.
+#[derive(Debug)]
+pub(super) struct Place(Places);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
