@@ -5,14 +5,17 @@
 //! * [`config`] checks and changes `madang.toml`.
 //! * [`broker`] is the client of the anchor.
 //! * [`mesh`] joins nodes; it alone knows the swarm. [`web`] is HTTP over its streams, [`server`] the personal web server.
+//! * [`fetch`] gets something from a site by name; [`proxy`] does so for a plain browser on this PC.
 
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod fetch;
 pub mod files;
 pub mod home;
 pub mod identity;
 pub mod mesh;
+pub mod proxy;
 pub mod server;
 pub mod standing;
 pub mod web;

@@ -1,7 +1,3 @@
-//! The personal web server: where what a node serves comes from, and where it is counted.
+//! The personal web server: where what a node serves comes from.
 
 pub mod folder;
-pub mod meter;
-#[cfg(test)]
-mod testing;
-pub mod upstream;

@@ -5,12 +5,14 @@
 
 mod pool;
 mod serve;
+mod tunnel;
 
 #[cfg(test)]
 mod tests;
 
 pub use pool::{FetchError, Pool, PoolLimits};
 pub use serve::{ServeError, serve};
+pub use tunnel::{BoxDuplex, Duplex, Tunnel, splice};
 
 /// The body of every answer, whatever it comes from.
 pub type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, std::io::Error>;

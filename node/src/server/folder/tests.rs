@@ -4,7 +4,6 @@
 mod coding;
 mod content;
 mod names;
-mod wire;
 
 use std::path::PathBuf;
 

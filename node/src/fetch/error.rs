@@ -1,0 +1,68 @@
+//! Why a site could not be fetched, told apart as far as a visitor can do something different about it.
+
+use madang_protocol::{
+    name::SiteName,
+    record::{passport::Passport, tariff::Tariff},
+    reject::Reject,
+    sealed::Sealed,
+    time::UnixMillis,
+};
+
+/// What something costs, as the seller signed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quote {
+    /// The site.
+    pub site: SiteName,
+    /// Its whole price list.
+    pub tariff: Sealed<Tariff>,
+    /// Who sells.
+    pub seller: Sealed<Passport>,
+    /// The rule of the price list that holds for `path`.
+    pub rule: usize,
+    /// What was asked for.
+    pub path: String,
+}
+
+/// Why there is no answer from the site itself.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FetchError {
+    /// Nobody announces such a site.
+    #[error("no site has this name")]
+    UnknownSite,
+    /// The site is known; none of its devices can be reached.
+    #[error("the site's owner is offline")]
+    Offline {
+        /// When one of them was last heard of.
+        last_seen: Option<UnixMillis>,
+    },
+    /// It costs something and the visitor has not agreed.
+    #[error("this has a price, and nobody agreed to pay it")]
+    NotAgreed(Box<Quote>),
+    /// It would exceed the visitor's budget for the site or for the day.
+    #[error("this would exceed the budget")]
+    OverBudget(Box<Quote>),
+    /// The wallet does not hold enough.
+    #[error("the wallet does not hold enough")]
+    NoCredit(Box<Quote>),
+    /// The prices are not those that the visitor agreed to.
+    #[error("the prices have changed")]
+    TariffChanged(Box<Quote>),
+    /// New credit is needed and the anchor cannot be reached.
+    #[error("the anchor cannot be reached, and new credit is needed")]
+    AnchorAway,
+    /// This site is not open to this visitor.
+    #[error("not allowed: {0}")]
+    NotAllowed(Reject),
+    /// The anchor or the seller refuses.
+    #[error("refused: {0}")]
+    Refused(Reject),
+    /// The seller does not keep to the protocol, or took payment without sending.
+    #[error("the site's server is at fault: {0}")]
+    PeerFault(Reject),
+    /// The seller stopped answering.
+    #[error("the site's server stopped answering")]
+    Stalled,
+    /// This node is shutting down.
+    #[error("this node is shutting down")]
+    Closed,
+}

@@ -1,0 +1,286 @@
+//! Why a site could not be shown, as a page for people and as a problem document (RFC 9457) for programs.
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use madang_protocol::{broker::PROBLEM_PREFIX, name::SiteName, reject::Reject};
+use serde_json::json;
+
+use super::{look, page, words::Language};
+use crate::{fetch::FetchError, web::Body};
+
+/// The answer for `error` on `site`, in the form that the request's headers ask for.
+pub(super) fn answer(error: &FetchError, site: &SiteName, headers: &HeaderMap) -> Response<Body> {
+    let (status, slug) = class(error);
+    let mut response = if wants_page(headers) {
+        let language = Language::of(headers);
+        let (title, happened, advice) = words(error, site, language);
+        page::notice(status, language, title, &happened, advice)
+    } else {
+        let language = Language::English;
+        let (title, happened, advice) = words(error, site, language);
+        problem(
+            status,
+            slug,
+            title,
+            &format!("{happened} {advice}"),
+            price(error).as_deref(),
+        )
+    };
+    if matches!(
+        error,
+        FetchError::Stalled | FetchError::AnchorAway | FetchError::Offline { .. }
+    ) {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+    }
+    response
+}
+
+/// The answer where the host cannot be a site's name.
+pub(super) fn answer_no_name(headers: &HeaderMap) -> Response<Body> {
+    let language = Language::of(headers);
+    let title = language.say("Not a site's name", "사이트 이름이 아닙니다");
+    let happened = language.say(
+        "The address holds no possible name of a site.",
+        "주소에 사이트 이름이 될 수 없는 글자가 있습니다.",
+    );
+    let advice = language.say("Check the spelling.", "철자를 확인해 주세요.");
+    if wants_page(headers) {
+        page::notice(StatusCode::NOT_FOUND, language, title, happened, advice)
+    } else {
+        problem(
+            StatusCode::NOT_FOUND,
+            Reject::NAME_INVALID.slug(),
+            title,
+            happened,
+            None,
+        )
+    }
+}
+
+/// A refusal of the proxy's own.
+pub(super) fn refused(
+    status: StatusCode,
+    slug: &str,
+    title: &'static str,
+    detail: &'static str,
+    headers: &HeaderMap,
+) -> Response<Body> {
+    if wants_page(headers) {
+        page::notice(status, Language::English, title, detail, "")
+    } else {
+        problem(status, slug, title, detail, None)
+    }
+}
+
+/// Whether a person is looking.
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
+    let accepts = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    accepts.contains("text/html")
+}
+
+fn problem(
+    status: StatusCode,
+    slug: &str,
+    title: &str,
+    detail: &str,
+    price: Option<&str>,
+) -> Response<Body> {
+    let mut document = json!({
+        "type": format!("{PROBLEM_PREFIX}{slug}"), "title": title, "status": status.as_u16(), "detail": detail.trim(),
+    });
+    if let Some(price) = price {
+        document["price"] = price.into();
+    }
+    let mut response = Response::new(look::full(document.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    look::keep_to_itself(response.headers_mut());
+    response
+}
+
+fn price(error: &FetchError) -> Option<String> {
+    match error {
+        FetchError::NotAgreed(quote)
+        | FetchError::OverBudget(quote)
+        | FetchError::NoCredit(quote)
+        | FetchError::TariffChanged(quote) => {
+            let rule = quote.tariff.rules.get(quote.rule)?;
+            Some(page::price_lines(Language::English, rule, quote.tariff.currency).join(" + "))
+        }
+        FetchError::UnknownSite
+        | FetchError::Offline { .. }
+        | FetchError::AnchorAway
+        | FetchError::NotAllowed(_)
+        | FetchError::Refused(_)
+        | FetchError::PeerFault(_)
+        | FetchError::Stalled
+        | FetchError::Closed => None,
+    }
+}
+
+fn class(error: &FetchError) -> (StatusCode, &'static str) {
+    match error {
+        FetchError::UnknownSite => (StatusCode::NOT_FOUND, "site-unknown"),
+        FetchError::Offline { .. } => (StatusCode::SERVICE_UNAVAILABLE, "owner-offline"),
+        FetchError::NotAgreed(_) => (StatusCode::PAYMENT_REQUIRED, Reject::CONSENT_NEEDED.slug()),
+        FetchError::OverBudget(_) => (StatusCode::PAYMENT_REQUIRED, Reject::BUDGET_EXCEEDED.slug()),
+        FetchError::NoCredit(_) => (
+            StatusCode::PAYMENT_REQUIRED,
+            Reject::CREDIT_INSUFFICIENT.slug(),
+        ),
+        FetchError::TariffChanged(_) => {
+            (StatusCode::PAYMENT_REQUIRED, Reject::TARIFF_CHANGED.slug())
+        }
+        FetchError::AnchorAway => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Reject::ANCHOR_UNREACHABLE.slug(),
+        ),
+        FetchError::NotAllowed(reject) => (StatusCode::FORBIDDEN, reject.slug()),
+        FetchError::Refused(reject) => (StatusCode::BAD_GATEWAY, reject.slug()),
+        FetchError::PeerFault(reject) => (StatusCode::BAD_GATEWAY, reject.slug()),
+        FetchError::Stalled => (StatusCode::GATEWAY_TIMEOUT, "stalled"),
+        FetchError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "closing"),
+    }
+}
+
+/// Title, what happened, and what can be done.
+fn words(
+    error: &FetchError,
+    site: &SiteName,
+    language: Language,
+) -> (&'static str, String, &'static str) {
+    let say = |english, korean| language.say(english, korean);
+    let plain = |title, happened: &str, advice| (title, happened.to_owned(), advice);
+    match error {
+        FetchError::UnknownSite => (
+            say("No site has this name", "이런 이름의 사이트가 없습니다"),
+            format!("{} {site}", say("Nobody announces", "찾을 수 없는 이름:")),
+            say(
+                "Check the spelling. If the site is new, it may take a minute to be known.",
+                "철자를 확인해 주세요. 새 사이트라면 알려지기까지 1분쯤 걸릴 수 있습니다.",
+            ),
+        ),
+        FetchError::Offline { last_seen } => {
+            let seen = last_seen.map_or_else(String::new, |time| {
+                format!(
+                    " {} {}.",
+                    say("It was last seen", "마지막으로 보인 때:"),
+                    page::when(time)
+                )
+            });
+            (
+                say("The owner is offline", "주인이 오프라인입니다"),
+                format!(
+                    "{site} {}{seen}",
+                    say(
+                        "is served from its owner's own computer, which cannot be reached now.",
+                        "사이트는 주인의 컴퓨터에서 제공되며 지금은 연결할 수 없습니다."
+                    )
+                ),
+                say("Try again later.", "나중에 다시 시도해 주세요."),
+            )
+        }
+        FetchError::NotAgreed(_) => plain(
+            say("This page has a price", "유료 페이지입니다"),
+            say(
+                "Nothing was paid, because you have not agreed to this site's prices.",
+                "이 사이트의 요금에 동의하지 않아 결제되지 않았습니다.",
+            ),
+            say(
+                "Open the page itself in the browser's window to see the price.",
+                "브라우저 창에서 페이지를 직접 열면 가격이 표시됩니다.",
+            ),
+        ),
+        FetchError::OverBudget(_) => plain(
+            say("Your budget is used up", "예산을 다 썼습니다"),
+            say(
+                "This page would exceed your budget for this site or for today.",
+                "이 사이트 또는 오늘의 예산을 넘게 됩니다.",
+            ),
+            say(
+                "Open the page itself in the browser's window to agree again.",
+                "브라우저 창에서 페이지를 직접 열어 다시 동의할 수 있습니다.",
+            ),
+        ),
+        FetchError::NoCredit(_) => plain(
+            say("Your wallet does not hold enough", "지갑 잔액이 부족합니다"),
+            say(
+                "This page costs more than your wallet holds.",
+                "지갑의 잔액으로는 이 페이지를 이용할 수 없습니다.",
+            ),
+            say(
+                "Top it up with your provider, then reload this page.",
+                "사업자에게서 충전한 다음 새로 고쳐 주세요.",
+            ),
+        ),
+        FetchError::TariffChanged(_) => plain(
+            say("The prices have changed", "가격이 바뀌었습니다"),
+            say(
+                "They are not those that you agreed to. Nothing was paid.",
+                "동의하신 가격과 다릅니다. 결제되지 않았습니다.",
+            ),
+            say(
+                "Open the page itself in the browser's window to see the new prices.",
+                "브라우저 창에서 페이지를 직접 열면 새 가격이 표시됩니다.",
+            ),
+        ),
+        FetchError::AnchorAway => plain(
+            say("No new credit now", "지금은 새 결제를 할 수 없습니다"),
+            say(
+                "The provider cannot be reached. What was granted before goes on; free pages do too.",
+                "사업자에 연결할 수 없습니다. 이미 허가된 이용과 무료 페이지는 계속됩니다.",
+            ),
+            say("Try again in a minute.", "잠시 뒤 다시 시도해 주세요."),
+        ),
+        FetchError::NotAllowed(reject) => (
+            say("This is not open to you", "이용할 수 없는 페이지입니다"),
+            reject.text().to_owned(),
+            say("Ask the site's owner.", "사이트 주인에게 문의해 주세요."),
+        ),
+        FetchError::Refused(reject) => (
+            say("Refused", "거절되었습니다"),
+            reject.text().to_owned(),
+            say(
+                "Reload the page to try again.",
+                "새로 고쳐 다시 시도해 주세요.",
+            ),
+        ),
+        FetchError::PeerFault(reject) => (
+            say(
+                "The site's server is at fault",
+                "사이트 서버에 문제가 있습니다",
+            ),
+            reject.text().to_owned(),
+            say(
+                "Nothing more is paid to it until you agree again.",
+                "다시 동의하실 때까지 더는 결제되지 않습니다.",
+            ),
+        ),
+        FetchError::Stalled => plain(
+            say("The site stopped answering", "사이트가 응답하지 않습니다"),
+            say(
+                "The connection is there, but no answer came.",
+                "연결은 되었지만 응답이 없습니다.",
+            ),
+            say(
+                "Reload the page to try again.",
+                "새로 고쳐 다시 시도해 주세요.",
+            ),
+        ),
+        FetchError::Closed => plain(
+            say("Closing", "종료 중"),
+            say(
+                "This program is shutting down.",
+                "프로그램을 종료하는 중입니다.",
+            ),
+            "",
+        ),
+    }
+}

@@ -1,0 +1,675 @@
+//! The proxy over real sockets, with a network of one site behind it.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use madang_protocol::{
+    amount::{Amount, Currency},
+    ids::{AccountId, KeyId, NetworkId, PublicKey},
+    name::SiteName,
+    record::{
+        passport::{Passport, Role},
+        tariff::{Audience, Quota, Rule, Tariff},
+    },
+    sealed::Sealed,
+    time::UnixMillis,
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{BoundAddresses, Proxy, ProxyConfig, look};
+use crate::{
+    fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Quote, Standing},
+    web::{Body, BoxDuplex, Tunnel},
+};
+
+/// One site, `alice`: `/free` is free, `/echo` upgrades to an echo, everything else costs 500 KRW.
+#[derive(Clone)]
+struct Network {
+    quote: Arc<Quote>,
+    agreed: Arc<Mutex<Vec<Agreement>>>,
+    seen: Arc<Mutex<Vec<http::HeaderMap>>>,
+}
+
+impl Network {
+    fn new() -> Self {
+        Self {
+            quote: Arc::new(quote()),
+            agreed: Arc::default(),
+            seen: Arc::default(),
+        }
+    }
+}
+
+impl Fetch for Network {
+    async fn fetch(
+        &self,
+        site: &SiteName,
+        request: Request<Body>,
+        paying: Paying,
+    ) -> Result<Response<Body>, FetchError> {
+        self.seen.lock().push(request.headers().clone());
+        if site.to_string() != "alice" {
+            return Err(FetchError::UnknownSite);
+        }
+        if request.uri().path() == "/echo" {
+            let mut response = Response::new(look::full(""));
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, "upgrade".parse().unwrap());
+            response
+                .headers_mut()
+                .insert(header::UPGRADE, "websocket".parse().unwrap());
+            let (near, far) = tokio::io::duplex(1_024);
+            tokio::spawn(async move {
+                let (mut read, mut write) = tokio::io::split(far);
+                tokio::io::copy(&mut read, &mut write).await
+            });
+            response
+                .extensions_mut()
+                .insert(Tunnel::new(async move { Ok(Box::new(near) as BoxDuplex) }));
+            return Ok(response);
+        }
+        let free = request.uri().path() == "/free";
+        if free || (paying == Paying::AsAgreed && !self.agreed.lock().is_empty()) {
+            return Ok(Response::new(look::full(format!(
+                "hello from {}",
+                request.uri()
+            ))));
+        }
+        Err(FetchError::NotAgreed(Box::new((*self.quote).clone())))
+    }
+}
+
+impl Consents for Network {
+    async fn agree(&self, agreement: Agreement) -> Result<(), ConsentError> {
+        self.agreed.lock().push(agreement);
+        Ok(())
+    }
+
+    async fn withdraw(&self, site: &SiteName) -> Result<(), ConsentError> {
+        self.agreed
+            .lock()
+            .retain(|agreement| agreement.site != *site);
+        Ok(())
+    }
+
+    fn standing(&self) -> Vec<Standing> {
+        let agreed = self.agreed.lock();
+        agreed
+            .iter()
+            .map(|agreement| Standing {
+                agreement: agreement.clone(),
+                spent: Amount::ZERO,
+                since: UnixMillis(0),
+            })
+            .collect()
+    }
+
+    fn budget_proposed(&self) -> Amount {
+        Amount::from_units(1_000).unwrap()
+    }
+}
+
+fn quote() -> Quote {
+    let (issuer, device) = (
+        SigningKey::from_bytes(&[1; 32]),
+        SigningKey::from_bytes(&[2; 32]),
+    );
+    let network = NetworkId([9; 16]);
+    let site: SiteName = "alice".parse().unwrap();
+    let rule = Rule {
+        pattern: "/**".into(),
+        audience: Audience::Anyone,
+        per_request: Amount::from_units(500).unwrap(),
+        per_mib: Amount::ZERO,
+        per_minute: Amount::ZERO,
+        pass: None,
+        quota: Quota::default(),
+        quota_period_days: 0,
+    };
+    let tariff = Tariff {
+        device: PublicKey::of(&device),
+        site: site.clone(),
+        currency: Currency::KRW,
+        rules: vec![rule],
+        valid_from: UnixMillis(0),
+        valid_until: UnixMillis(u64::MAX),
+        sequence: 1,
+    };
+    let passport = Passport {
+        issuer: KeyId::of(&PublicKey::of(&issuer)),
+        account: AccountId([3; 16]),
+        handle: "alice".parse().unwrap(),
+        device: PublicKey::of(&device),
+        role: Role::Subscriber,
+        issued: UnixMillis(0),
+        renew_after: UnixMillis(1),
+        expires: UnixMillis(2),
+    };
+    Quote {
+        site,
+        tariff: Sealed::sign(tariff, network, &device).unwrap(),
+        seller: Sealed::sign(passport, network, &issuer).unwrap(),
+        rule: 0,
+        path: "/report".into(),
+    }
+}
+
+/// A running proxy and what its network saw.
+struct World {
+    network: Network,
+    bound: BoundAddresses,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl World {
+    async fn start() -> Self {
+        let network = Network::new();
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let config = ProxyConfig {
+            sites: loopback,
+            console: loopback,
+            currency: "KRW".into(),
+        };
+        let proxy = Proxy::bind(config, network.clone(), network.clone())
+            .await
+            .unwrap();
+        let (bound, stop) = (proxy.addresses(), CancellationToken::new());
+        tokio::spawn(proxy.run(stop.clone()));
+        Self {
+            network,
+            bound,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    fn site_host(&self, site: &str) -> String {
+        format!("{site}.localhost:{}", self.bound.sites.port())
+    }
+
+    fn console_host(&self) -> String {
+        format!("localhost:{}", self.bound.console.port())
+    }
+
+    async fn site(
+        &self,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, http::HeaderMap, String) {
+        let host = self.site_host("alice");
+        send(
+            self.bound.sites.port(),
+            "GET",
+            target,
+            &[&[("host", host.as_str())], headers].concat(),
+            "",
+        )
+        .await
+    }
+
+    async fn console(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        form: &'static str,
+    ) -> (StatusCode, http::HeaderMap, String) {
+        let host = self.console_host();
+        send(
+            self.bound.console.port(),
+            method,
+            target,
+            &[&[("host", host.as_str())], headers].concat(),
+            form,
+        )
+        .await
+    }
+}
+
+async fn send(
+    port: u16,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &'static str,
+) -> (StatusCode, http::HeaderMap, String) {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let driver = tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response: Response<Incoming> = client
+        .send_request(
+            request
+                .body(Full::new(Bytes::from_static(body.as_bytes())))
+                .unwrap(),
+        )
+        .await
+        .unwrap();
+    let (parts, body) = response.into_parts();
+    let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    driver.abort();
+    (parts.status, parts.headers, text)
+}
+
+/// What a browser sends when its person types an address.
+const BY_HAND: &[(&str, &str)] = &[
+    ("accept", "text/html"),
+    ("sec-fetch-site", "none"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+];
+/// What it sends for a link on another site.
+const BY_LINK: &[(&str, &str)] = &[
+    ("accept", "text/html"),
+    ("sec-fetch-site", "cross-site"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+];
+
+fn location(headers: &http::HeaderMap) -> String {
+    headers[header::LOCATION].to_str().unwrap().to_owned()
+}
+
+fn path_of(url: &str) -> String {
+    url.parse::<http::Uri>().unwrap().path().to_owned()
+}
+
+#[tokio::test]
+async fn the_first_paid_page_asks_then_pays_and_comes_back() {
+    let world = World::start().await;
+    let (status, headers, _) = world.site("/report?x=1", BY_HAND).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let question = location(&headers);
+    assert!(
+        question.starts_with(&format!("http://{}/consent/", world.console_host())),
+        "{question}"
+    );
+    let (status, headers, page) = world.console("GET", &path_of(&question), BY_HAND, "").await;
+    assert_eq!(
+        (status, &headers["x-frame-options"]),
+        (StatusCode::OK, &header::HeaderValue::from_static("DENY"))
+    );
+    assert!(
+        page.contains("500 KRW") && page.contains("/report?x=1") && page.contains("alice"),
+        "{page}"
+    );
+
+    let origin = format!("http://{}", world.console_host());
+    let own = [
+        ("origin", origin.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let (status, _, page) = world
+        .console("POST", &path_of(&question), &own, "how=use&budget=lots")
+        .await;
+    assert!(
+        status == StatusCode::OK
+            && page.contains("value=\"lots\"")
+            && page.contains("role=\"alert\""),
+        "{page}"
+    );
+    let (_, _, page) = world
+        .console("POST", &path_of(&question), &own, "how=use&budget=499")
+        .await;
+    assert!(page.contains("role=\"alert\""), "{page}");
+    assert!(world.network.agreed.lock().is_empty());
+
+    let (status, headers, _) = world
+        .console("POST", &path_of(&question), &own, "how=use&budget=2000")
+        .await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let back = location(&headers);
+    let agreed = world.network.agreed.lock()[0].clone();
+    assert_eq!(
+        (agreed.budget, agreed.pass_for_rule),
+        (Amount::from_units(2_000).unwrap(), None)
+    );
+    let (status, headers, page) = world.site(&path_of(&back), BY_LINK).await;
+    assert!(
+        status == StatusCode::OK && page.contains("0;url=/report?x=1"),
+        "{page}"
+    );
+    let cookie = headers[header::SET_COOKIE].to_str().unwrap().to_owned();
+    assert!(
+        cookie.contains("SameSite=Strict") && cookie.contains("HttpOnly"),
+        "{cookie}"
+    );
+
+    let (_, _, page) = world
+        .site("/report?x=1", &[("sec-fetch-site", "same-origin")])
+        .await;
+    assert_eq!(page, "hello from /report?x=1");
+    let pair = cookie.split(';').next().unwrap();
+    assert_eq!(
+        world.site("/report", &[("cookie", pair)]).await.0,
+        StatusCode::OK
+    );
+    assert!(
+        !world
+            .network
+            .seen
+            .lock()
+            .last()
+            .unwrap()
+            .contains_key("cookie")
+    );
+
+    let (status, _, _) = world
+        .console("POST", &path_of(&question), &own, "how=use&budget=2000")
+        .await;
+    assert_eq!(
+        (status, world.network.agreed.lock().len()),
+        (StatusCode::GONE, 1)
+    );
+    assert_eq!(location(&world.site(&path_of(&back), BY_LINK).await.1), "/");
+}
+
+#[tokio::test]
+async fn another_sites_page_never_spends() {
+    let world = World::start().await;
+    world
+        .network
+        .agree(Agreement {
+            site: "alice".parse().unwrap(),
+            tariff: world.network.quote.tariff.tariff_hash(),
+            budget: Amount::MAX,
+            pass_for_rule: None,
+        })
+        .await
+        .unwrap();
+    for embedding in [
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "no-cors"),
+            ("sec-fetch-dest", "image"),
+        ][..],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "iframe"),
+            ("accept", "text/html"),
+        ],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-dest", "empty"),
+        ],
+        &[],
+    ] {
+        let (status, headers, _) = world.site("/report", embedding).await;
+        assert_eq!(
+            (status, headers.get(header::LOCATION)),
+            (StatusCode::PAYMENT_REQUIRED, None),
+            "{embedding:?}"
+        );
+    }
+    let (status, headers, page) = world.site("/report", BY_LINK).await;
+    assert_eq!(
+        (status, headers["x-frame-options"].as_bytes()),
+        (StatusCode::PAYMENT_REQUIRED, &b"DENY"[..])
+    );
+    assert!(
+        page.contains("href=\"/report\"") && page.contains("500 KRW"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn the_consent_page_is_not_framed_read_or_submitted_by_a_site() {
+    let world = World::start().await;
+    let question = path_of(&location(&world.site("/report", BY_HAND).await.1));
+    let framed = [("sec-fetch-dest", "iframe"), ("sec-fetch-mode", "navigate")];
+    assert_eq!(
+        world.console("GET", &question, &framed, "").await.0,
+        StatusCode::FORBIDDEN
+    );
+    let site = format!("http://{}", world.site_host("alice"));
+    for origin in [Some(site.as_str()), Some("null"), None] {
+        let headers: Vec<_> = origin
+            .map(|origin| ("origin", origin))
+            .into_iter()
+            .collect();
+        assert_eq!(
+            world
+                .console("POST", &question, &headers, "how=use&budget=9999")
+                .await
+                .0,
+            StatusCode::FORBIDDEN,
+            "{origin:?}"
+        );
+    }
+    let own = format!("http://{}", world.console_host());
+    let forged = [("origin", own.as_str()), ("sec-fetch-site", "cross-site")];
+    assert_eq!(
+        world
+            .console("POST", &question, &forged, "how=use&budget=9999")
+            .await
+            .0,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        world
+            .console(
+                "POST",
+                "/withdraw",
+                &[("origin", site.as_str())],
+                "site=alice"
+            )
+            .await
+            .0,
+        StatusCode::FORBIDDEN
+    );
+    let (status, ..) = send(
+        world.bound.console.port(),
+        "GET",
+        &question,
+        &[("host", "evil.example")],
+        "",
+    )
+    .await;
+    assert_eq!(status, StatusCode::MISDIRECTED_REQUEST);
+    assert!(world.network.agreed.lock().is_empty());
+}
+
+#[tokio::test]
+async fn agreements_are_listed_and_taken_back() {
+    let world = World::start().await;
+    world
+        .network
+        .agree(Agreement {
+            site: "alice".parse().unwrap(),
+            tariff: world.network.quote.tariff.tariff_hash(),
+            budget: Amount::MAX,
+            pass_for_rule: None,
+        })
+        .await
+        .unwrap();
+    let (_, _, page) = world
+        .console("GET", "/", &[("accept-language", "ko")], "")
+        .await;
+    assert!(
+        page.contains("alice") && page.contains("동의 철회") && page.contains("lang=\"ko\""),
+        "{page}"
+    );
+    let own = format!("http://{}", world.console_host());
+    assert_eq!(
+        world
+            .console(
+                "POST",
+                "/withdraw",
+                &[("origin", own.as_str())],
+                "site=alice"
+            )
+            .await
+            .0,
+        StatusCode::SEE_OTHER
+    );
+    assert!(world.network.agreed.lock().is_empty());
+}
+
+#[tokio::test]
+async fn failures_are_pages_for_people_and_problems_for_programs() {
+    let world = World::start().await;
+    let host = world.site_host("nobody");
+    let (status, _, page) = send(
+        world.bound.sites.port(),
+        "GET",
+        "/",
+        &[
+            ("host", host.as_str()),
+            ("accept", "text/html"),
+            ("accept-language", "ko"),
+        ],
+        "",
+    )
+    .await;
+    assert!(
+        status == StatusCode::NOT_FOUND
+            && page.contains("이런 이름의 사이트가 없습니다")
+            && page.contains("nobody"),
+        "{page}"
+    );
+    let (status, headers, problem) = send(
+        world.bound.sites.port(),
+        "GET",
+        "/",
+        &[("host", host.as_str())],
+        "",
+    )
+    .await;
+    assert_eq!(
+        (status, headers["content-type"].as_bytes()),
+        (StatusCode::NOT_FOUND, &b"application/problem+json"[..])
+    );
+    assert!(
+        problem.contains("urn:madang:problem:site-unknown"),
+        "{problem}"
+    );
+    let (_, _, problem) = world.site("/report", &[]).await;
+    assert!(
+        problem.contains("consent-needed") && problem.contains("500 KRW"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn foreign_hosts_and_double_hosts_are_refused() {
+    let world = World::start().await;
+    let port = world.bound.sites.port();
+    let own = world.site_host("alice");
+    for headers in [
+        vec![("host", "evil.example")],
+        vec![("host", own.as_str()), ("host", "bob.localhost")],
+    ] {
+        assert_eq!(
+            send(port, "GET", "/free", &headers, "").await.0,
+            StatusCode::MISDIRECTED_REQUEST,
+            "{headers:?}"
+        );
+    }
+    assert!(world.network.seen.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_proxy_script_names_this_proxy() {
+    let world = World::start().await;
+    let port = world.bound.sites.port();
+    let (_, headers, script) = send(
+        port,
+        "GET",
+        "/proxy.pac",
+        &[("host", &format!("127.0.0.1:{port}"))],
+        "",
+    )
+    .await;
+    assert_eq!(
+        headers["content-type"].as_bytes(),
+        b"application/x-ns-proxy-autoconfig"
+    );
+    assert!(
+        script.contains(&format!("PROXY 127.0.0.1:{port}")),
+        "{script}"
+    );
+}
+
+#[tokio::test]
+async fn a_websocket_passes_in_both_modes() {
+    let world = World::start().await;
+    let handshake = |host: &str| {
+        format!(
+            "GET /echo HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+    };
+    let mut direct = TcpStream::connect(world.bound.sites).await.unwrap();
+    direct
+        .write_all(handshake(&world.site_host("alice")).as_bytes())
+        .await
+        .unwrap();
+    echoes(&mut direct, "HTTP/1.1 101").await;
+
+    let mut proxied = TcpStream::connect(world.bound.sites).await.unwrap();
+    proxied
+        .write_all(b"CONNECT alice.madang:80 HTTP/1.1\r\nHost: alice.madang:80\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(head(&mut proxied).await.starts_with("HTTP/1.1 200"));
+    proxied
+        .write_all(handshake("alice.madang").as_bytes())
+        .await
+        .unwrap();
+    echoes(&mut proxied, "HTTP/1.1 101").await;
+}
+
+async fn echoes(stream: &mut TcpStream, status: &str) {
+    let head = head(stream).await;
+    assert!(head.starts_with(status), "{head}");
+    stream.write_all("마당".as_bytes()).await.unwrap();
+    let mut heard = [0; 6];
+    stream.read_exact(&mut heard).await.unwrap();
+    assert_eq!(heard, "마당".as_bytes());
+}
+
+/// Reads to the end of a message's head, an octet at a time.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn other_than_loopback_is_refused() {
+    let network = Network::new();
+    let config = ProxyConfig {
+        sites: "0.0.0.0:0".parse().unwrap(),
+        console: "127.0.0.1:0".parse().unwrap(),
+        currency: "KRW".into(),
+    };
+    let error = Proxy::bind(config, network.clone(), network)
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("not a loopback address"),
+        "{error}"
+    );
+}
