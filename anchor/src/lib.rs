@@ -1,1 +1,15 @@
-//! anchor
+//! The anchor of a Madang network: who is a subscriber, who is online, and what everybody owes.
+//!
+//! * [`broker`]: X-Broker, the calls of `madang_protocol::broker`; [`problem`] is what its refusals look like over HTTP.
+//! * [`edge`]: connections, before anything is known about who is on them.
+//! * [`config`], [`home`], [`keys`], [`network`], [`clock`]: what an anchor is built from. [`metrics`]: what it counts.
+
+pub mod broker;
+pub mod clock;
+pub mod config;
+pub mod edge;
+pub mod home;
+pub mod keys;
+pub mod metrics;
+pub mod network;
+pub mod problem;

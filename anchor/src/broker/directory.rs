@@ -1,0 +1,508 @@
+//! [`Directory`]: who is online, where, and with which sites and prices. Soft state: a restart forgets it, and the next reports fill it.
+//!
+//! It holds only what was verified. No device stays longer than its report is good for, and devices and octets are bounded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    time::Duration,
+};
+
+use madang_protocol::{
+    broker::{self, Listing},
+    ids::{AccountId, PublicKey, RecordHash},
+    record::{announcement::Announcement, passport::Role, tariff::Tariff},
+    reject::Reject,
+    sealed::Sealed,
+    time::UnixMillis,
+};
+
+/// One site of one device, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The hash of the announcement's octets.
+    pub hash: RecordHash,
+    /// The announcement.
+    pub announcement: Sealed<Announcement>,
+    /// The price list that it names.
+    pub tariff: Option<Sealed<Tariff>>,
+    /// Octets of both.
+    pub octets: usize,
+}
+
+/// What a device says of itself, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The device.
+    pub device: PublicKey,
+    /// Whose it is.
+    pub account: AccountId,
+    /// What it may be.
+    pub role: Role,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// Its sites.
+    pub offers: Vec<Offer>,
+    /// Grows with each report.
+    pub sequence: u64,
+}
+
+/// What came of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// When the next one is wanted.
+    pub next_report: Duration,
+    /// How long the device was present since its last report; zero for the first of a stay.
+    pub present_for: Duration,
+}
+
+/// How much the directory takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryLimits {
+    /// Devices.
+    pub devices_max: usize,
+    /// Octets of announcements and tariffs.
+    pub octets_max: usize,
+    /// The shortest time between two reports that is asked for.
+    pub interval_min: Duration,
+    /// Reports a second that are wanted at most.
+    pub reports_per_second: u32,
+}
+
+/// Who is online.
+#[derive(Debug)]
+pub struct Directory {
+    limits: DirectoryLimits,
+    devices: BTreeMap<PublicKey, Present>,
+    /// Site → the devices that serve it.
+    sites: BTreeMap<String, BTreeSet<PublicKey>>,
+    /// When each device's last report is no longer believed.
+    deadlines: BTreeSet<(UnixMillis, PublicKey)>,
+    hubs: BTreeSet<PublicKey>,
+    octets: usize,
+}
+
+#[derive(Debug)]
+struct Present {
+    report: Report,
+    octets: usize,
+    seen: UnixMillis,
+    until: UnixMillis,
+}
+
+impl Directory {
+    /// Nobody is online.
+    pub fn new(limits: DirectoryLimits) -> Self {
+        Self {
+            limits,
+            devices: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            hubs: BTreeSet::new(),
+            octets: 0,
+        }
+    }
+
+    /// Replaces what is known of the report's device. [`Reject::SEQUENCE_OLD`] unless the sequence grew since its last one,
+    /// [`Reject::BUSY`] where there is no room.
+    pub fn handle_report(&mut self, report: Report, now: UnixMillis) -> Result<Reported, Reject> {
+        self.handle_timeout(now);
+        let octets: usize = report.offers.iter().map(|offer| offer.octets).sum();
+        let before = self.devices.get(&report.device);
+        if before.is_some_and(|before| before.report.sequence >= report.sequence) {
+            return Err(Reject::SEQUENCE_OLD);
+        }
+        let octets_of_others = self.octets - before.map_or(0, |before| before.octets);
+        let is_room = before.is_some() || self.devices.len() < self.limits.devices_max;
+        if !is_room || octets_of_others.saturating_add(octets) > self.limits.octets_max {
+            return Err(Reject::BUSY);
+        }
+        let present_for = before.map_or(Duration::ZERO, |before| now.since(before.seen));
+        self.remove(&report.device);
+        let next_report = self.interval();
+        self.insert(Present {
+            octets,
+            seen: now,
+            until: now.plus(next_report * INTERVALS_BELIEVED),
+            report,
+        });
+        Ok(Reported {
+            next_report,
+            present_for,
+        })
+    }
+
+    /// The device says that it goes away. Its last stretch of presence, if it was online.
+    pub fn handle_leave(
+        &mut self,
+        device: &PublicKey,
+        sequence: u64,
+        now: UnixMillis,
+    ) -> Result<Duration, Reject> {
+        self.handle_timeout(now);
+        let Some(before) = self.devices.get(device) else {
+            return Ok(Duration::ZERO);
+        };
+        if before.report.sequence >= sequence {
+            return Err(Reject::SEQUENCE_OLD);
+        }
+        let present_for = now.since(before.seen);
+        self.remove(device);
+        Ok(present_for)
+    }
+
+    /// The device is no longer good.
+    pub fn handle_revoked(&mut self, device: &PublicKey) {
+        self.remove(device);
+    }
+
+    /// Forgets the devices whose reports are no longer believed.
+    pub fn handle_timeout(&mut self, now: UnixMillis) {
+        while let Some((until, device)) = self.deadlines.first().copied()
+            && until <= now
+        {
+            self.remove(&device);
+        }
+    }
+
+    /// The device's offers as it reported them last, by the hash of the announcement: what need not be verified again.
+    pub fn offers(&self, device: &PublicKey) -> BTreeMap<RecordHash, Offer> {
+        let offers = self
+            .devices
+            .get(device)
+            .map(|present| &present.report.offers);
+        let offers = offers.into_iter().flatten();
+        offers.map(|offer| (offer.hash, offer.clone())).collect()
+    }
+
+    /// The number of devices that are online.
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whether nobody is online.
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    /// Sites in the order of their names, after `after`, at most `limit`.
+    pub fn sites(&self, after: Option<&str>, limit: usize) -> broker::Directory {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut names = self.sites.range::<str, _>((from, Bound::Unbounded));
+        let sites: Vec<Listing> = names
+            .by_ref()
+            .take(limit)
+            .filter_map(|(site, devices)| self.listing(site, devices))
+            .collect();
+        let more_after = match (sites.last(), names.next()) {
+            (Some(last), Some(_)) => Some(last.site.to_string()),
+            (Some(_) | None, None) | (None, Some(_)) => None,
+        };
+        broker::Directory { sites, more_after }
+    }
+
+    /// Where the hubs that are online can be reached, one hub after another, with their keys.
+    pub fn hubs(&self) -> impl Iterator<Item = (&PublicKey, &[String])> {
+        self.hubs
+            .iter()
+            .filter_map(|device| self.devices.get_key_value(device))
+            .map(|(device, present)| (device, present.report.addresses.as_slice()))
+    }
+
+    /// The newest announcement of the site, whichever device it comes from.
+    fn listing(&self, site: &str, devices: &BTreeSet<PublicKey>) -> Option<Listing> {
+        let present = devices.iter().filter_map(|device| self.devices.get(device));
+        let newest = present.max_by_key(|present| present.seen)?;
+        let offer = newest
+            .report
+            .offers
+            .iter()
+            .find(|offer| offer.name() == site)?;
+        let announcement = &offer.announcement;
+        Some(Listing {
+            site: announcement.site.clone(),
+            title: announcement.title.clone(),
+            description: announcement.description.clone(),
+            keywords: announcement.keywords.clone(),
+            audience: announcement.audience,
+            tariff: announcement.tariff,
+            seen: newest.seen,
+        })
+    }
+
+    /// Grows with the number of devices, so that reports come no faster than wanted.
+    fn interval(&self) -> Duration {
+        let devices = u32::try_from(self.devices.len()).unwrap_or(u32::MAX);
+        let for_all = Duration::from_secs(1) * devices / self.limits.reports_per_second.max(1);
+        for_all.clamp(
+            self.limits.interval_min,
+            INTERVAL_MAX.max(self.limits.interval_min),
+        )
+    }
+
+    fn insert(&mut self, present: Present) {
+        let device = present.report.device;
+        for offer in &present.report.offers {
+            self.sites.entry(offer.name()).or_default().insert(device);
+        }
+        if present.report.role == Role::Hub {
+            self.hubs.insert(device);
+        }
+        self.octets += present.octets;
+        self.deadlines.insert((present.until, device));
+        self.devices.insert(device, present);
+    }
+
+    fn remove(&mut self, device: &PublicKey) {
+        let Some(present) = self.devices.remove(device) else {
+            return;
+        };
+        for offer in &present.report.offers {
+            let name = offer.name();
+            if let Some(devices) = self.sites.get_mut(&name) {
+                devices.remove(device);
+                if devices.is_empty() {
+                    self.sites.remove(&name);
+                }
+            }
+        }
+        self.hubs.remove(device);
+        self.octets -= present.octets;
+        self.deadlines.remove(&(present.until, *device));
+    }
+}
+
+impl Offer {
+    fn name(&self) -> String {
+        self.announcement.site.to_string()
+    }
+}
+
+/// A report is believed this many intervals: one may be lost, and the next be late.
+const INTERVALS_BELIEVED: u32 = 3;
+/// The longest interval, however many devices there are: a list of who is online must not be older than that.
+const INTERVAL_MAX: Duration = Duration::from_secs(15 * 60);
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+
+    use ed25519_dalek::SigningKey;
+    use madang_protocol::{
+        ids::{KeyId, NetworkId},
+        record::{passport::Passport, tariff::Audience},
+    };
+
+    use super::*;
+
+    const NETWORK: NetworkId = NetworkId([1; 16]);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const START: UnixMillis = UnixMillis(1_000_000);
+
+    fn directory(devices_max: usize, octets_max: usize) -> Directory {
+        Directory::new(DirectoryLimits {
+            devices_max,
+            octets_max,
+            interval_min: MINUTE,
+            reports_per_second: 10,
+        })
+    }
+
+    fn device(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn offer(seed: u8, site: &str, title: &str) -> Offer {
+        let issuer = device(100);
+        let key = PublicKey::of(&device(seed));
+        let site: madang_protocol::name::SiteName = site.parse().unwrap();
+        let passport = Passport {
+            issuer: KeyId::of(&PublicKey::of(&issuer)),
+            account: AccountId([seed; 16]),
+            handle: site.handle().clone(),
+            device: key,
+            role: Role::Subscriber,
+            issued: START,
+            renew_after: START,
+            expires: START.plus(MINUTE),
+        };
+        let announcement = Announcement {
+            device: key,
+            site,
+            title: title.to_owned(),
+            description: String::new(),
+            keywords: vec![],
+            tariff: None,
+            audience: Audience::Anyone,
+            addresses: vec![],
+            sequence: 1,
+            issued: START,
+            expires: START.plus(MINUTE),
+            passport: Sealed::sign(passport, NETWORK, &issuer)
+                .unwrap()
+                .into_unverified(),
+        };
+        let announcement = Sealed::sign(announcement, NETWORK, &device(seed)).unwrap();
+        Offer {
+            hash: announcement.hash(),
+            announcement,
+            tariff: None,
+            octets: 100,
+        }
+    }
+
+    fn report(seed: u8, sequence: u64, sites: &[&str]) -> Report {
+        Report {
+            device: PublicKey::of(&device(seed)),
+            account: AccountId([seed; 16]),
+            role: if seed == 9 {
+                Role::Hub
+            } else {
+                Role::Subscriber
+            },
+            addresses: vec![format!("/ip4/192.0.2.{seed}/tcp/1")],
+            offers: sites
+                .iter()
+                .map(|site| offer(seed, site, &format!("{sequence}")))
+                .collect(),
+            sequence,
+        }
+    }
+
+    fn names(page: &broker::Directory) -> Vec<String> {
+        page.sites
+            .iter()
+            .map(|listing| listing.site.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_report_replaces_the_one_before_and_an_old_one_does_not() {
+        let mut directory = directory(10, 10_000);
+        directory
+            .handle_report(report(1, 5, &["alice", "blog--alice"]), START)
+            .unwrap();
+        directory
+            .handle_report(report(1, 6, &["blog--alice", "shop2--alice"]), START)
+            .unwrap();
+        assert_eq!(
+            names(&directory.sites(None, 10)),
+            ["blog--alice", "shop2--alice"]
+        );
+        let replayed = directory.handle_report(report(1, 6, &["alice"]), START);
+        assert_eq!(replayed, Err(Reject::SEQUENCE_OLD));
+        assert_eq!(directory.octets, 200);
+    }
+
+    #[test]
+    fn who_is_silent_goes_offline_and_presence_is_what_was_reported() {
+        let mut directory = directory(10, 10_000);
+        let first = directory
+            .handle_report(report(1, 1, &["alice"]), START)
+            .unwrap();
+        assert_eq!(
+            first,
+            Reported {
+                next_report: MINUTE,
+                present_for: Duration::ZERO
+            }
+        );
+        let second = directory
+            .handle_report(report(1, 2, &["alice"]), START.plus(2 * MINUTE))
+            .unwrap();
+        assert_eq!(second.present_for, 2 * MINUTE);
+        directory.handle_timeout(START.plus(5 * MINUTE).minus(Duration::from_millis(1)));
+        assert_eq!(directory.len(), 1);
+        let late = directory
+            .handle_report(report(1, 3, &["alice"]), START.plus(5 * MINUTE))
+            .unwrap();
+        assert_eq!(late.present_for, Duration::ZERO);
+        let leaving = directory.handle_leave(&report(1, 3, &[]).device, 3, START.plus(6 * MINUTE));
+        assert_eq!(leaving, Err(Reject::SEQUENCE_OLD));
+        let leaving = directory.handle_leave(&report(1, 4, &[]).device, 4, START.plus(6 * MINUTE));
+        assert_eq!(leaving, Ok(MINUTE));
+        assert!(
+            directory.is_empty() && directory.sites.is_empty() && directory.deadlines.is_empty()
+        );
+        assert_eq!(directory.octets, 0);
+    }
+
+    #[test]
+    fn the_list_goes_in_pages_and_names_each_site_once() {
+        let mut directory = directory(10, 10_000);
+        directory
+            .handle_report(report(1, 1, &["alice", "blog--alice"]), START)
+            .unwrap();
+        directory
+            .handle_report(report(2, 7, &["alice"]), START.plus(MINUTE))
+            .unwrap();
+        directory
+            .handle_report(report(3, 1, &["bob"]), START)
+            .unwrap();
+        let page = directory.sites(None, 2);
+        assert_eq!(
+            (names(&page), page.more_after.as_deref()),
+            (
+                vec!["alice".to_owned(), "blog--alice".to_owned()],
+                Some("blog--alice")
+            )
+        );
+        assert_eq!(page.sites[0].title, "7", "the newest report speaks");
+        let page = directory.sites(Some("blog--alice"), 2);
+        assert_eq!(
+            (names(&page), page.more_after),
+            (vec!["bob".to_owned()], None)
+        );
+    }
+
+    #[test]
+    fn devices_and_octets_are_bounded() {
+        let mut directory = directory(2, 250);
+        directory
+            .handle_report(report(1, 1, &["alice"]), START)
+            .unwrap();
+        assert_eq!(
+            directory.handle_report(report(2, 1, &["bob", "blog--bob"]), START),
+            Err(Reject::BUSY)
+        );
+        directory
+            .handle_report(report(2, 1, &["bob"]), START)
+            .unwrap();
+        assert_eq!(
+            directory.handle_report(report(3, 1, &[]), START),
+            Err(Reject::BUSY)
+        );
+        directory.handle_revoked(&report(1, 1, &[]).device);
+        directory
+            .handle_report(report(3, 1, &["carol"]), START)
+            .unwrap();
+        assert_eq!((directory.len(), directory.octets), (2, 200));
+    }
+
+    #[test]
+    fn more_devices_are_asked_less_often() {
+        let mut directory = directory(10_000, 10_000);
+        for seed in 0..=255 {
+            directory
+                .handle_report(report(seed, 1, &[]), START)
+                .unwrap();
+        }
+        assert_eq!(directory.interval(), MINUTE);
+        directory.limits.reports_per_second = 1;
+        assert_eq!(directory.interval(), Duration::from_secs(256));
+    }
+
+    #[test]
+    fn hubs_are_found_while_they_are_online() {
+        let mut directory = directory(10, 10_000);
+        directory.handle_report(report(1, 1, &[]), START).unwrap();
+        directory.handle_report(report(9, 1, &[]), START).unwrap();
+        let hubs: Vec<_> = directory
+            .hubs()
+            .map(|(_, addresses)| addresses[0].clone())
+            .collect();
+        assert_eq!(hubs, ["/ip4/192.0.2.9/tcp/1"]);
+        directory.handle_timeout(START.plus(MINUTE * INTERVALS_BELIEVED));
+        assert_eq!(directory.hubs().count(), 0);
+    }
+}
