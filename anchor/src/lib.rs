@@ -1,6 +1,7 @@
 //! The anchor of a Madang network: who is a subscriber, who is online, and what everybody owes.
 //!
 //! * [`broker`]: X-Broker, the calls of `madang_protocol::broker`; [`problem`] is what its refusals look like over HTTP.
+//! * [`ledger`]: money as a state machine; [`store`]: where it is kept.
 //! * [`edge`]: connections, before anything is known about who is on them.
 //! * [`config`], [`home`], [`keys`], [`network`], [`clock`]: what an anchor is built from. [`metrics`]: what it counts.
 
@@ -10,6 +11,8 @@ pub mod config;
 pub mod edge;
 pub mod home;
 pub mod keys;
+pub mod ledger;
 pub mod metrics;
 pub mod network;
 pub mod problem;
+pub mod store;

@@ -84,6 +84,7 @@ rejects! {
     214 NOT_A_SUBSCRIBER     "not-a-subscriber"     Caller Keep  "This is open to subscribers only."
     215 NOT_A_MEMBER         "not-a-member"         Caller Keep  "This is open to members of the group only."
     216 NONCE_WRONG          "nonce-wrong"          Peer   Lower "The answer does not fit the question."
+    217 ACCOUNT_UNKNOWN      "account-unknown"      Caller Keep  "There is no such account."
 
     // Tariffs and grants.
     301 PAYMENT_REQUIRED     "payment-required"     Caller Keep  "This has a price."

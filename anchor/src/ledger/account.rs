@@ -1,0 +1,207 @@
+//! Accounts: persons and organisations, each with a handle that nobody else has.
+
+use madang_protocol::{
+    amount::Amount,
+    ids::AccountId,
+    limits::{BASIS_POINTS, GRANT_AMOUNT_MAX},
+    name::Handle,
+    record::request::Secret,
+    reject::Reject,
+    time::UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    device::{self, Revoked},
+    event::Event,
+    pack,
+    table::Table,
+    view::{Fault, Order, Tables, View},
+};
+use std::ops::Bound;
+
+/// What kind of subscriber an account is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountClass {
+    /// A natural person.
+    Person,
+    /// A firm, a club, an authority.
+    Organisation,
+}
+
+/// Whether an account is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountStatus {
+    /// It is.
+    Active,
+    /// It was closed at this time. Its money and its bills stay.
+    Closed(UnixMillis),
+}
+
+/// A subscriber.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Names the account in records.
+    pub id: AccountId,
+    /// Names it for people.
+    pub handle: Handle,
+    /// What kind of subscriber it is.
+    pub class: AccountClass,
+    /// The provider's share of what the account sells, in basis points of the net amount.
+    pub commission_bp: u16,
+    /// How far the wallet may go below zero; more than zero makes the account postpaid.
+    pub credit_limit: Amount,
+    /// The password's hash in PHC form. The ledger never looks at it.
+    pub password_hash: Secret,
+    /// Whether the account is good.
+    pub status: AccountStatus,
+    /// When it was created.
+    pub created: UnixMillis,
+}
+
+impl Account {
+    /// Whether the account is good.
+    pub fn is_active(&self) -> bool {
+        self.status == AccountStatus::Active
+    }
+}
+
+/// What an operator may change of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccountChange {
+    /// Another password, by its hash in PHC form.
+    Password(Secret),
+    /// Another credit limit. A lower one does not touch what is granted already.
+    CreditLimit(Amount),
+    /// Another commission, for grants from now on, in basis points.
+    Commission(u16),
+    /// The end.
+    Close,
+}
+
+/// Decides on a new account. Its handle must be free, and stays taken for ever.
+pub fn decide_create(view: &impl View, account: Account) -> Result<Event, Fault> {
+    check(account.commission_bp, account.credit_limit)?;
+    if by_handle(view, &account.handle)?.is_some() {
+        return Err(Reject::NAME_TAKEN.into());
+    }
+    if get(view, &account.id)?.is_some() {
+        return Err(Reject::REQUEST_ID_REUSED.into());
+    }
+    Ok(Event::AccountCreated(account))
+}
+
+/// Decides on a change; `None` where nothing would change.
+pub fn decide_change(
+    view: &impl View,
+    id: AccountId,
+    change: AccountChange,
+    now: UnixMillis,
+) -> Result<Option<Event>, Fault> {
+    let account = get(view, &id)?.ok_or(Reject::ACCOUNT_UNKNOWN)?;
+    if !account.is_active() {
+        return match change {
+            AccountChange::Close => Ok(None),
+            AccountChange::Password(_)
+            | AccountChange::CreditLimit(_)
+            | AccountChange::Commission(_) => Err(Reject::ACCOUNT_CLOSED.into()),
+        };
+    }
+    match change {
+        AccountChange::CreditLimit(limit) => check(0, limit)?,
+        AccountChange::Commission(commission_bp) => check(commission_bp, Amount::ZERO)?,
+        AccountChange::Password(_) | AccountChange::Close => {}
+    }
+    Ok(Some(Event::AccountChanged {
+        id,
+        change,
+        time: now,
+    }))
+}
+
+/// The account, if it is there.
+pub fn get(view: &impl View, id: &AccountId) -> Result<Option<Account>, Fault> {
+    view.get(Table::Account, id.as_bytes())?
+        .map(|row| pack::value(Table::Account, &row))
+        .transpose()
+}
+
+/// The account, which must be there and good.
+pub fn active(view: &impl View, id: &AccountId) -> Result<Account, Fault> {
+    let account = get(view, id)?.ok_or(Reject::ACCOUNT_UNKNOWN)?;
+    if account.is_active() {
+        Ok(account)
+    } else {
+        Err(Reject::ACCOUNT_CLOSED.into())
+    }
+}
+
+/// The account of this handle, if there is one.
+pub fn by_handle(view: &impl View, handle: &Handle) -> Result<Option<Account>, Fault> {
+    let Some(row) = view.get(Table::Handle, handle.as_str().as_bytes())? else {
+        return Ok(None);
+    };
+    let id = id_of(&row)?;
+    get(view, &id)
+}
+
+/// At most `limit` accounts in the order of their handles, after `after`.
+pub fn list(view: &impl View, after: Option<&Handle>, limit: usize) -> Result<Vec<Account>, Fault> {
+    let from = after.map_or(Bound::Unbounded, |handle| {
+        Bound::Excluded(handle.as_str().as_bytes())
+    });
+    let rows = view.range(Table::Handle, from, Bound::Unbounded, Order::Forward, limit)?;
+    rows.iter()
+        .map(|(_, row)| existing(view, &id_of(row)?))
+        .collect()
+}
+
+pub(super) fn apply_created(tables: &mut impl Tables, account: &Account) -> Result<(), Fault> {
+    let id: super::view::Row = account.id.as_bytes().into();
+    tables.put(Table::Handle, account.handle.as_str().as_bytes(), id)?;
+    put(tables, account)
+}
+
+pub(super) fn apply_changed(
+    tables: &mut impl Tables,
+    id: &AccountId,
+    change: AccountChange,
+    time: UnixMillis,
+) -> Result<(), Fault> {
+    let mut account = existing(tables, id)?;
+    match change {
+        AccountChange::Password(hash) => account.password_hash = hash,
+        AccountChange::CreditLimit(limit) => account.credit_limit = limit,
+        AccountChange::Commission(commission_bp) => account.commission_bp = commission_bp,
+        AccountChange::Close => {
+            account.status = AccountStatus::Closed(time);
+            device::note_revoked(tables, Revoked::Account(*id), time)?;
+        }
+    }
+    put(tables, &account)
+}
+
+/// An account that another row names.
+pub(super) fn existing(view: &impl View, id: &AccountId) -> Result<Account, Fault> {
+    get(view, id)?.ok_or_else(|| super::view::Invariant::RowExists(Table::Account).into())
+}
+
+fn put(tables: &mut impl Tables, account: &Account) -> Result<(), Fault> {
+    tables.put(Table::Account, account.id.as_bytes(), pack::row(account))
+}
+
+fn id_of(row: &[u8]) -> Result<AccountId, Fault> {
+    row.try_into()
+        .map(AccountId)
+        .map_err(|_| Fault::Unreadable(Table::Handle))
+}
+
+fn check(commission_bp: u16, credit_limit: Amount) -> Result<(), Reject> {
+    if commission_bp > BASIS_POINTS {
+        return Err(Reject::FIELD_OUT_OF_BOUNDS);
+    }
+    if credit_limit > GRANT_AMOUNT_MAX {
+        return Err(Reject::AMOUNT_TOO_LARGE);
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Balances, and the double entries that are the only way to change them.
+
+use std::collections::BTreeMap;
+
+use madang_protocol::{
+    amount::{Amount, Currency},
+    ids::AccountId,
+};
+
+use super::{
+    table::{LedgerAccount, Table},
+    view::{Fault, Invariant, Row, Tables, View},
+};
+
+/// A ledger account's balance in one currency, in base units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Credits less debits. Cash is an asset, so that it stands below zero by what came in.
+    pub posted: i128,
+    /// What open grants may still cost; only a wallet holds.
+    pub held: i128,
+}
+
+/// The balance of a ledger account.
+pub fn balance(
+    view: &impl View,
+    account: LedgerAccount,
+    currency: Currency,
+) -> Result<Balance, Fault> {
+    let row = view.get(Table::Balance, &account.key(currency))?;
+    row.map_or(Ok(Balance::default()), |row| Balance::of_row(&row))
+}
+
+/// What a wallet can be granted now, in base units: posted − held + credit limit.
+pub fn available(
+    view: &impl View,
+    account: AccountId,
+    credit_limit: Amount,
+    currency: Currency,
+) -> Result<i128, Fault> {
+    let balance = balance(view, LedgerAccount::Wallet(account), currency)?;
+    Ok(balance.posted - balance.held + i128::from(credit_limit.micros()))
+}
+
+impl Balance {
+    pub(super) fn of_row(row: &[u8]) -> Result<Self, Fault> {
+        let octets: &[u8; ROW_BYTES] = row
+            .try_into()
+            .map_err(|_| Fault::Unreadable(Table::Balance))?;
+        if octets[0] != VERSION {
+            return Err(Fault::Unreadable(Table::Balance));
+        }
+        let half = |from: usize| {
+            let mut number = [0; 16];
+            number.copy_from_slice(&octets[from..from + 16]);
+            i128::from_le_bytes(number)
+        };
+        Ok(Self {
+            posted: half(1),
+            held: half(17),
+        })
+    }
+
+    fn to_row(self) -> Row {
+        let mut octets = [0; ROW_BYTES];
+        octets[0] = VERSION;
+        octets[1..17].copy_from_slice(&self.posted.to_le_bytes());
+        octets[17..].copy_from_slice(&self.held.to_le_bytes());
+        octets.as_slice().into()
+    }
+}
+
+/// What one event moves: gathered per ledger account, so that a batch touches each balance once.
+#[derive(Debug)]
+pub(super) struct Posting {
+    currency: Currency,
+    moves: BTreeMap<LedgerAccount, Balance>,
+}
+
+impl Posting {
+    pub(super) fn new(currency: Currency) -> Self {
+        Self {
+            currency,
+            moves: BTreeMap::new(),
+        }
+    }
+
+    /// Credits `account`; below zero is a debit.
+    pub(super) fn credit(&mut self, account: LedgerAccount, micros: i128) -> Result<(), Fault> {
+        let moved = self.moves.entry(account).or_default();
+        moved.posted = moved.posted.checked_add(micros).ok_or(Invariant::SumFits)?;
+        Ok(())
+    }
+
+    #[expect(dead_code, reason = "used by what follows")]
+    /// Holds so much more of a wallet; below zero lets go.
+    pub(super) fn hold(&mut self, account: AccountId, micros: i128) -> Result<(), Fault> {
+        let moved = self
+            .moves
+            .entry(LedgerAccount::Wallet(account))
+            .or_default();
+        moved.held = moved.held.checked_add(micros).ok_or(Invariant::SumFits)?;
+        Ok(())
+    }
+
+    /// Writes the balances, if the entry balances and no wallet would hold less than nothing.
+    pub(super) fn post(self, tables: &mut impl Tables) -> Result<(), Fault> {
+        let total = self
+            .moves
+            .values()
+            .try_fold(0_i128, |sum, moved| sum.checked_add(moved.posted));
+        if total != Some(0) {
+            return Err(Invariant::EntryBalanced.into());
+        }
+        for (account, moved) in self.moves {
+            let before = balance(tables, account, self.currency)?;
+            let after = Balance {
+                posted: before
+                    .posted
+                    .checked_add(moved.posted)
+                    .ok_or(Invariant::SumFits)?,
+                held: before
+                    .held
+                    .checked_add(moved.held)
+                    .ok_or(Invariant::SumFits)?,
+            };
+            if after.held < 0 {
+                return Err(Invariant::HoldCovers.into());
+            }
+            tables.put(Table::Balance, &account.key(self.currency), after.to_row())?;
+        }
+        Ok(())
+    }
+}
+
+const VERSION: u8 = 1;
+const ROW_BYTES: usize = 33;

@@ -1,0 +1,56 @@
+//! What the provider has decided: applied when something is decided, never when it is applied again.
+
+use std::time::Duration;
+
+use madang_protocol::{
+    amount::{Amount, Currency},
+    limits::{GRANT_SETTLE_WITHIN, GRANT_SPEND_WITHIN},
+    record::network::Tax,
+};
+
+/// The provider's decisions on money and sizes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The one currency of wallets and prices.
+    pub currency: Currency,
+    /// The tax that new grants carry.
+    pub tax: Tax,
+    /// Devices of one account that are good at one time.
+    pub devices_per_account_max: usize,
+    /// Grants of one device whose hold has not ended.
+    pub open_grants_per_device_max: u32,
+    /// Grants of one device in one UTC day.
+    pub grants_per_device_and_day_max: u32,
+    /// What one device may be granted in one UTC day, without tax on top, less what was returned the same day:
+    /// what a stolen key can cost before it is revoked.
+    pub amount_per_device_and_day_max: Amount,
+    /// How long a grant may be spent; at most [`GRANT_SPEND_WITHIN`].
+    pub grant_spend_within: Duration,
+    /// How long a grant may be settled; at most [`GRANT_SETTLE_WITHIN`].
+    pub grant_settle_within: Duration,
+}
+
+impl Policy {
+    /// The defaults, in won and without tax.
+    pub const DEFAULT: Self = Self {
+        currency: Currency::KRW,
+        tax: Tax::NONE,
+        devices_per_account_max: 16,
+        open_grants_per_device_max: 1_000,
+        grants_per_device_and_day_max: 10_000,
+        amount_per_device_and_day_max: Amount::from_micros(1_000_000 * 1_000_000),
+        grant_spend_within: GRANT_SPEND_WITHIN,
+        grant_settle_within: GRANT_SETTLE_WITHIN,
+    };
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Devices that one account may ever enrol, revoked ones included: their keys stay refused, so that the rows must stay.
+pub const DEVICES_EVER_PER_ACCOUNT_MAX: usize = 512;
+/// The most that all top-ups together may come to, in base units: keeps every wallet within 63 bits.
+pub const CASH_MAX: u64 = 1 << 62;

@@ -1,0 +1,128 @@
+//! The tables and the keys of their rows. Numbers are never reused.
+
+use madang_protocol::{
+    amount::Currency,
+    ids::{AccountId, PublicKey},
+    time::UnixMillis,
+};
+
+/// A table of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Table {
+    /// Not a table: the events of the journal.
+    Journal = 0,
+    /// Account → who it is.
+    Account = 1,
+    /// Handle → account.
+    Handle = 2,
+    /// Device → whose it is.
+    Device = 3,
+    /// Account, device → nothing: the devices of an account.
+    AccountDevice = 4,
+    /// Device → its last sign-in.
+    SignIn = 5,
+    /// Device → what it was granted lately.
+    Spending = 6,
+    /// Ledger account → its balance.
+    Balance = 7,
+    /// Request of a top-up → what it was.
+    TopUp = 8,
+    /// Device, request of a grant → the grant.
+    Request = 9,
+    /// Grant → its terms, which never change.
+    Grant = 10,
+    /// Grant → how far it is settled and closed.
+    Progress = 11,
+    /// Tariff → its sealed bytes.
+    Tariff = 12,
+    /// Tariff → number of grants that name it.
+    TariffUse = 13,
+    /// Buyer, rule, period → free use taken.
+    Quota = 14,
+    /// Device, batch → its verdict.
+    Batch = 15,
+    /// Account, rule → how long its pass lasts.
+    Pass = 16,
+    /// Account, entry of the grant → the grant: bills.
+    Bill = 17,
+    /// Time, what → nothing: what is to be done when.
+    Deadline = 18,
+    /// Time, device or account → nothing: who is no longer good.
+    Revocation = 19,
+    /// One row: the sequence of the revocation list.
+    RevocationSequence = 20,
+    /// Device, day → its usage report.
+    Usage = 21,
+    /// Device → its reported presence, while a hold waits for it.
+    Presence = 22,
+}
+
+/// One side of every entry. Every entry moves money between these, in one currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LedgerAccount {
+    /// What the provider received from its subscribers.
+    Cash,
+    /// What a subscriber may spend; below zero: owes.
+    Wallet(AccountId),
+    /// What a subscriber has earned by serving.
+    Earnings(AccountId),
+    /// What the provider has earned.
+    Commission,
+    /// What goes to the state.
+    Tax,
+}
+
+impl LedgerAccount {
+    /// The key of its balance in `currency`.
+    pub fn key(self, currency: Currency) -> Vec<u8> {
+        let (tag, account) = match self {
+            Self::Cash => (0, None),
+            Self::Wallet(account) => (1, Some(account)),
+            Self::Earnings(account) => (2, Some(account)),
+            Self::Commission => (3, None),
+            Self::Tax => (4, None),
+        };
+        let mut key = vec![tag];
+        key.extend_from_slice(currency.as_str().as_bytes());
+        key.extend_from_slice(account.as_ref().map_or(&[], AccountId::as_bytes));
+        key
+    }
+
+    #[expect(dead_code, reason = "used by what follows")]
+    /// The ledger account and the currency of a balance's key.
+    pub(super) fn of_key(key: &[u8]) -> Option<(Self, Currency)> {
+        let (tag, rest) = key.split_first()?;
+        let (currency, account) = rest.split_at_checked(3)?;
+        let currency = std::str::from_utf8(currency).ok()?.parse().ok()?;
+        let account: Option<AccountId> = account.try_into().ok().map(AccountId);
+        let ledger_account = match (tag, account) {
+            (0, None) => Self::Cash,
+            (1, Some(account)) => Self::Wallet(account),
+            (2, Some(account)) => Self::Earnings(account),
+            (3, None) => Self::Commission,
+            (4, None) => Self::Tax,
+            _ => return None,
+        };
+        Some((ledger_account, currency))
+    }
+}
+
+/// A key of two identifiers.
+fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(first.len() + second.len());
+    key.extend_from_slice(first);
+    key.extend_from_slice(second);
+    key
+}
+
+pub(super) fn account_device(account: &AccountId, device: &PublicKey) -> Vec<u8> {
+    pair(account.as_bytes(), device.as_bytes())
+}
+
+pub(super) fn revocation(time: UnixMillis, tag: u8, id: &[u8]) -> Vec<u8> {
+    let mut key = time.0.to_be_bytes().to_vec();
+    key.push(tag);
+    key.extend_from_slice(id);
+    key
+}

@@ -1,0 +1,168 @@
+//! [`Embedded`]: one process, one folder.
+
+use std::{path::PathBuf, sync::Arc};
+
+use ed25519_dalek::SigningKey;
+use madang_journal::{CloseError, Head, Recovery, Store, Ticket};
+use madang_protocol::{
+    ids::{KeyId, NetworkId, PublicKey},
+    limits::{GRANT_SETTLE_WITHIN, GRANT_SPEND_WITHIN},
+    sealed::{Record, Sealed, Trust},
+    time::UnixMillis,
+};
+
+use super::{
+    error::{StoreError, StoreOpenError},
+    rows::{Ledger, ReadRows},
+};
+use crate::ledger::{event::Event, policy::Policy, view::Fault};
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The journal's own options: the folder, and how much memory and disk it may use.
+    pub journal: madang_journal::Options,
+    /// The network that every record names.
+    pub network: NetworkId,
+    /// The key that signs grants, verdicts and passes.
+    pub issuer: Arc<SigningKey>,
+    /// Issuer keys that are good beside it.
+    pub issuers_before: Vec<PublicKey>,
+    /// What the provider has decided.
+    pub policy: Policy,
+}
+
+impl Options {
+    /// A store in `dir`, with the defaults for everything else.
+    pub fn new(dir: impl Into<PathBuf>, network: NetworkId, issuer: Arc<SigningKey>) -> Self {
+        Self {
+            journal: madang_journal::Options::new(dir),
+            network,
+            issuer,
+            issuers_before: Vec::new(),
+            policy: Policy::DEFAULT,
+        }
+    }
+}
+
+/// What was done, durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done<T = ()> {
+    /// The answer.
+    pub value: T,
+    /// Where it stands in the journal: the entry that did it, now or when it was first asked.
+    pub entry: u64,
+}
+
+/// The anchor's store in one folder of one process. Shared by reference between threads.
+pub struct Embedded {
+    pub(super) journal: Store<Ledger>,
+    pub(super) network: NetworkId,
+    pub(super) issuer: Arc<SigningKey>,
+    pub(super) trust: Trust,
+    pub(super) policy: Policy,
+}
+
+/// What was decided: the event to write, if any, and the answer.
+pub(super) type Decided<R> = Result<(Option<Event>, R), Fault>;
+
+impl Embedded {
+    /// Opens a store, or makes an empty one. Blocks until the rows are at the journal's head.
+    ///
+    /// # Errors
+    /// The journal's own, and a policy that the protocol does not allow.
+    pub fn open(options: Options) -> Result<(Self, Recovery), StoreOpenError> {
+        let policy = options.policy;
+        if policy.grant_spend_within > GRANT_SPEND_WITHIN
+            || policy.grant_settle_within > GRANT_SETTLE_WITHIN
+            || policy.grant_spend_within > policy.grant_settle_within
+        {
+            return Err(StoreOpenError::Policy);
+        }
+        let mut issuers = vec![PublicKey::of(&options.issuer)];
+        issuers.extend_from_slice(&options.issuers_before);
+        let (journal, recovery) = Store::open(options.journal, Ledger)?;
+        let store = Self {
+            journal,
+            network: options.network,
+            issuer: options.issuer,
+            trust: Trust::new(options.network, &issuers),
+            policy,
+        };
+        Ok((store, recovery))
+    }
+
+    /// Writes what is queued and lets go of the files. Later calls are refused with [`StoreError::Closed`].
+    ///
+    /// # Errors
+    /// The journal's own; nothing that was acknowledged is lost.
+    pub fn close(&self) -> Result<(), CloseError> {
+        self.journal.close()
+    }
+
+    /// The last durable entry of the journal.
+    pub fn head(&self) -> Head {
+        self.journal.head()
+    }
+
+    /// What the provider has decided.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What this store trusts: its network and its issuer keys.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The name of the key that signs.
+    pub fn issuer_id(&self) -> KeyId {
+        KeyId::of(&PublicKey::of(&self.issuer))
+    }
+
+    /// Decides, writes, waits until it is durable. `entry` is the event's, or the last one where nothing is written.
+    pub(super) fn commit<R>(
+        &self,
+        decide: impl FnOnce(&ReadRows<'_>) -> Decided<R>,
+    ) -> Result<Done<R>, StoreError> {
+        let (value, ticket) = self.begin(decide)?;
+        ticket.wait()?;
+        Ok(Done {
+            value,
+            entry: ticket.seq(),
+        })
+    }
+
+    /// Decides and queues. The answer must not leave before the ticket is ready.
+    pub(super) fn begin<R>(
+        &self,
+        decide: impl FnOnce(&ReadRows<'_>) -> Decided<R>,
+    ) -> Result<(R, Ticket), StoreError> {
+        Ok(self.journal.commit(|reader| {
+            let (event, answer) = decide(&ReadRows(reader))?;
+            Ok((event.iter().map(Event::to_payload).collect(), answer))
+        })?)
+    }
+
+    /// Reads what was committed so far.
+    pub(super) fn read<R>(
+        &self,
+        read: impl FnOnce(&ReadRows<'_>) -> Result<R, Fault>,
+    ) -> Result<R, StoreError> {
+        Ok(self.journal.read(|reader| read(&ReadRows(reader)))?)
+    }
+
+    #[expect(dead_code, reason = "used by what follows")]
+    pub(super) fn sign<T: Record>(&self, record: T) -> Result<Sealed<T>, StoreError> {
+        Ok(Sealed::sign(record, self.network, &self.issuer)?)
+    }
+}
+
+/// An identifier of `N` octets: the time in its first six, so that rows of one time stand together, and chance.
+pub(super) fn draw_id<const N: usize>(now: UnixMillis) -> Result<[u8; N], StoreError> {
+    let mut id = [0; N];
+    getrandom::fill(&mut id).map_err(|error| StoreError::Failed(Arc::new(error)))?;
+    let time = now.0.to_be_bytes();
+    id[..6].copy_from_slice(&time[2..]);
+    Ok(id)
+}
