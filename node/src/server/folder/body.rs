@@ -23,6 +23,10 @@ use super::open::OpenFile;
 /// Octets read at once: large enough to make calls cheap, small enough to stay in a core's second-level cache on its
 /// way to the socket.
 pub(super) const CHUNK_OCTETS: usize = 256 * 1024;
+/// A page of memory. The kernel copies a file's page three times slower to an address whose offset in its page is a few octets
+/// larger (measured on AMD, 1.7 against 5.6 GB/s), and large allocations begin exactly 16 octets into a page. So a buffer
+/// is filled from the same offset in a page as the file's.
+const PAGE_OCTETS: usize = 4096;
 /// Buffers kept for the next reader, 2 MiB in all.
 const POOL_BUFFERS_MAX: usize = 8;
 /// After a read that had to wait for a disk, how many more chunks are read ahead before memory is tried again.
@@ -39,7 +43,7 @@ impl Pool {
         self.free
             .lock()
             .pop()
-            .unwrap_or_else(|| vec![0; CHUNK_OCTETS])
+            .unwrap_or_else(|| vec![0; CHUNK_OCTETS + 2 * PAGE_OCTETS])
     }
 
     fn give(&self, buffer: Vec<u8>) {
@@ -53,26 +57,41 @@ impl Pool {
 /// A buffer on loan, shown as far as it is filled. Returns to its pool when the last reader drops it.
 struct Loan {
     buffer: Vec<u8>,
+    start: usize,
     filled: usize,
     pool: Option<Arc<Pool>>,
 }
 
 impl Loan {
-    /// A buffer for `wanted` octets: a small one of its own, or one of the pool's.
-    fn of(pool: &Arc<Pool>, wanted: usize) -> Self {
+    /// A buffer for these octets of a file, of one chunk at most: a small one of its own, or one of the pool's.
+    fn of(pool: &Arc<Pool>, range: &Range<u64>) -> Self {
+        let wanted = length_of(range);
         if wanted <= CHUNK_OCTETS / 4 {
-            Self {
+            return Self {
                 buffer: vec![0; wanted],
+                start: 0,
                 filled: 0,
                 pool: None,
-            }
-        } else {
-            Self {
-                buffer: pool.take(),
-                filled: 0,
-                pool: Some(Arc::clone(pool)),
-            }
+            };
         }
+        let buffer = pool.take();
+        let aligned = buffer.as_ptr().align_offset(PAGE_OCTETS);
+        let within = usize::try_from(range.start % PAGE_OCTETS as u64).unwrap_or(0);
+        Self {
+            start: if aligned < PAGE_OCTETS {
+                aligned + within
+            } else {
+                0
+            },
+            buffer,
+            filled: 0,
+            pool: Some(Arc::clone(pool)),
+        }
+    }
+
+    /// Where `wanted` octets are to be written.
+    fn room(&mut self, wanted: usize) -> &mut [u8] {
+        &mut self.buffer[self.start..self.start + wanted]
     }
 
     fn into_bytes(self) -> Bytes {
@@ -82,7 +101,7 @@ impl Loan {
 
 impl AsRef<[u8]> for Loan {
     fn as_ref(&self) -> &[u8] {
-        &self.buffer[..self.filled]
+        &self.buffer[self.start..self.start + self.filled]
     }
 }
 
@@ -162,9 +181,9 @@ impl FileBody {
     /// Reads what is in memory; nothing if the disk would have to be waited for.
     fn read_now(&mut self) -> Option<io::Result<Bytes>> {
         let (source, range) = self.next_range()?;
-        let mut loan = Loan::of(&self.pool, length_of(&range));
+        let mut loan = Loan::of(&self.pool, &range);
         let wanted = length_of(&range);
-        match read_cached(&source.file, &mut loan.buffer[..wanted], range.start) {
+        match read_cached(&source.file, loan.room(wanted), range.start) {
             Ok(0) => Some(Err(shrunk())),
             Ok(filled) => {
                 loan.filled = filled;
@@ -186,11 +205,11 @@ impl FileBody {
         if let Some((source, range)) = self.next_range() {
             let (pool, strict) = (Arc::clone(&self.pool), self.strict);
             self.ahead = Some(tokio::task::spawn_blocking(move || {
-                let mut loan = Loan::of(&pool, length_of(&range));
+                let mut loan = Loan::of(&pool, &range);
                 loan.filled = length_of(&range);
                 source
                     .file
-                    .read_exact_at(&mut loan.buffer[..loan.filled], range.start)
+                    .read_exact_at(loan.room(length_of(&range)), range.start)
                     .map_err(|error| {
                         if error.kind() == io::ErrorKind::UnexpectedEof {
                             shrunk()
