@@ -188,6 +188,17 @@ pub(crate) struct Pending {
     since: Instant,
 }
 
+impl Pending {
+    fn new(applied: Applied) -> Self {
+        Self {
+            rows: HashMap::new(),
+            applied,
+            bytes: 0,
+            since: Instant::now(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Waiting {
     groups: VecDeque<Pending>,
@@ -231,32 +242,27 @@ impl Backlog {
     fn push(&self, changes: Vec<Change>, applied: Applied) {
         let mut waiting = self.waiting.lock();
         let waiting = &mut *waiting;
+        let was_empty = waiting.groups.is_empty();
         if waiting
             .groups
             .back()
             .is_none_or(|last| last.rows.len() >= FLUSH_ROWS)
         {
-            waiting.groups.push_back(Pending {
-                rows: HashMap::new(),
-                applied,
-                bytes: 0,
-                since: Instant::now(),
-            });
+            waiting.groups.push_back(Pending::new(applied));
         }
         let Some(last) = waiting.groups.back_mut() else {
             return;
         };
         last.applied = applied;
         for change in changes {
-            let bytes = change.key.len()
-                + change.row.as_ref().map_or(0, |row| row.len())
-                + ROW_OVERHEAD_BYTES;
+            let row_bytes = change.row.as_ref().map_or(0, |row| row.len());
+            let bytes = change.key.len() + row_bytes + ROW_OVERHEAD_BYTES;
             if last.rows.insert(change.key, change.row).is_none() {
                 last.bytes += bytes;
                 waiting.bytes += bytes;
             }
         }
-        if waiting.bytes >= self.bytes_max / 4 || waiting.groups.len() == 1 {
+        if was_empty || waiting.bytes >= self.bytes_max / 2 {
             self.changed.notify_all();
         }
     }
@@ -270,7 +276,7 @@ impl Backlog {
                 .front()
                 .map(|group| group.since + self.interval);
             let is_due =
-                waiting.bytes >= self.bytes_max / 4 || due.is_some_and(|due| due <= Instant::now());
+                waiting.bytes >= self.bytes_max / 2 || due.is_some_and(|due| due <= Instant::now());
             if waiting.closing || is_due {
                 return waiting.groups.pop_front();
             }
@@ -310,6 +316,12 @@ impl Backlog {
         let until = Instant::now() + pause;
         while !waiting.closing && !self.changed.wait_until(&mut waiting, until).timed_out() {}
         !waiting.closing
+    }
+
+    /// The flusher is gone, in order or by a panic: nobody waits for it.
+    pub(crate) fn stop(&self) {
+        self.waiting.lock().failing = Some(IndexError::Unavailable);
+        self.changed.notify_all();
     }
 
     pub(crate) fn close(&self) {

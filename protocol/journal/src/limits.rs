@@ -21,8 +21,14 @@ pub(crate) const FLUSH_ROWS: usize = 4_096;
 /// Rows that go to the index in one atomic batch during recovery, when nobody reads.
 pub(crate) const RECOVERY_ROWS: usize = 65_536;
 
+/// Payload bytes applied in one such batch, which bounds the memory that a start uses.
+pub(crate) const RECOVERY_BYTES: usize = 64 << 20;
+
 /// Rows read from the index that wait to enter the cache.
-pub(crate) const FILLS_MAX: usize = 4_096;
+pub(crate) const FILLS_MAX: usize = 1_024;
+
+/// Longest row that enters the cache by being read, in bytes: with `FILLS_MAX` it bounds what waits.
+pub(crate) const FILL_BYTES_MAX: usize = 4 << 10;
 
 /// Opens of the index that may end without success (a crash, a kill) before it is rebuilt unseen.
 pub(crate) const INDEX_ATTEMPTS_MAX: u8 = 3;

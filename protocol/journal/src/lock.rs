@@ -13,7 +13,12 @@ pub(crate) struct Lock {
 impl Lock {
     /// `None` when another process, or another store in this one, holds it.
     pub(crate) fn acquire(dir: &Path) -> io::Result<Option<Self>> {
-        fs::create_dir_all(dir)?;
+        if !dir.exists() {
+            fs::create_dir_all(dir)?;
+            // The folder's own name is durable before anything in it is acknowledged.
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::index::{Applied, Index, IndexError, Opener, Unsound};
-use crate::limits::{INDEX_ATTEMPTS_MAX, RECOVERY_ROWS};
+use crate::limits::{INDEX_ATTEMPTS_MAX, RECOVERY_BYTES, RECOVERY_ROWS};
 use crate::log::{Position, Segments, Walk, WalkError};
 use crate::options::{OnProgress, Progress};
 use crate::row::{Key, Row};
@@ -111,6 +111,7 @@ impl<S: Schema> Recoverer<'_, S> {
             entries_done: 0,
             entries_total: until.saturating_sub(applied.head.seq),
         };
+        let mut payload_bytes = 0;
         while state.last_seq < until {
             let Some(entry) = walk.next()? else {
                 return Err(WalkError::Broken(
@@ -126,7 +127,10 @@ impl<S: Schema> Recoverer<'_, S> {
                 .map_err(|source| ReplayError::Apply { seq, source })?;
             state.last_seq = seq;
             progress.entries_done += 1;
-            if state.changed_rows() >= RECOVERY_ROWS || seq == until {
+            payload_bytes += entry.payload.len();
+            let is_full = state.changed_rows() >= RECOVERY_ROWS || payload_bytes >= RECOVERY_BYTES;
+            if is_full || seq == until {
+                payload_bytes = 0;
                 write_changed(
                     &index,
                     &mut state,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::cache::{Cache, Cached};
 use crate::index::{Index, IndexError, Scan};
-use crate::limits::FILLS_MAX;
+use crate::limits::{FILL_BYTES_MAX, FILLS_MAX};
 use crate::row::{Key, Row};
 
 /// A changed row.
@@ -263,7 +263,7 @@ impl State {
 
     fn fill(&self, key: &[u8], row: &Row) {
         let mut fills = self.fills.lock();
-        if fills.len() < FILLS_MAX {
+        if fills.len() < FILLS_MAX && row.len() <= FILL_BYTES_MAX {
             fills.push((Key::from(key), row.clone()));
         }
     }

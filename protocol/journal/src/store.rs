@@ -175,7 +175,8 @@ impl<S: Schema> Store<S> {
     /// to write, which are applied at once, and an answer, which must not be given to anybody before the ticket is ready.
     /// With no payloads the ticket still waits for all that the closure saw.
     ///
-    /// Waits, blocking the thread, while too much is queued or the index lags too far. A thousand small changes belong in one payload.
+    /// Waits, blocking the thread, while too much is queued or the index lags too far: asynchronous callers run it where blocking
+    /// is allowed, and await the ticket. A thousand small changes belong in one payload.
     pub fn commit<R, E>(
         &self,
         decide: impl FnOnce(&Reader<'_>) -> Result<(Vec<Payload>, R), E>,
@@ -284,7 +285,7 @@ impl Threads {
     }
 }
 
-/// Walks the whole journal of a store that no process has open, and returns its head.
+/// Walks the whole journal of a store that no process has open, and returns its head. Changes nothing, and does not look at the index.
 pub fn verify(options: &Options) -> Result<Head, OpenError> {
     let dir = &options.dir;
     let lock = Lock::acquire(dir).map_err(|source| OpenError::Folder {

@@ -15,6 +15,12 @@ impl Digest {
         self.sum = self.sum.wrapping_add(hash(key, value));
     }
 
+    /// Adds the rows of another digest.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.rows = self.rows.wrapping_add(other.rows);
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+
     pub(crate) fn remove(&mut self, key: &[u8], value: &[u8]) {
         self.rows = self.rows.wrapping_sub(1);
         self.sum = self.sum.wrapping_sub(hash(key, value));

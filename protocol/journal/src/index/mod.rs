@@ -5,10 +5,14 @@
 
 mod digest;
 mod engine;
+mod filter;
 mod meta;
 mod rows;
+mod scan;
 
 pub use engine::IndexError;
+#[cfg(test)]
+pub(crate) use engine::{Engine, Visit};
 pub(crate) use engine::{Opener, Scan, open_sled};
 pub(crate) use meta::Applied;
 pub(crate) use rows::Index;

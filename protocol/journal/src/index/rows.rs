@@ -1,12 +1,11 @@
 //! An index that knows how far it has come, and whether its rows are the ones that were written.
 
-use std::ops::{Bound, ControlFlow};
-
 use parking_lot::Mutex;
 
-use super::digest::Digest;
 use super::engine::{Engine, IndexError, Scan, Visit};
+use super::filter::Filter;
 use super::meta::{Applied, Meta};
+use super::scan;
 use crate::row::{Key, META_KEY, Row};
 
 /// Why an index that opened is not believed.
@@ -40,6 +39,7 @@ pub enum Unsound {
 pub(crate) struct Index {
     engine: Box<dyn Engine>,
     meta: Mutex<Meta>,
+    filter: Filter,
 }
 
 impl Index {
@@ -53,6 +53,7 @@ impl Index {
         Ok(Self {
             engine,
             meta: Mutex::new(meta),
+            filter: Filter::new(0),
         })
     }
 
@@ -68,16 +69,8 @@ impl Index {
                 expected: schema,
             });
         }
-        let mut digest = Digest::default();
-        let all = Scan {
-            from: Bound::Unbounded,
-            to: Bound::Excluded(META_KEY),
-            backwards: false,
-        };
-        engine.scan(all, &mut |key, value| {
-            digest.add(key, value);
-            ControlFlow::Continue(())
-        })?;
+        let filter = Filter::new(meta.digest.rows.min(FILTER_ROWS_MAX));
+        let digest = scan::digest(&*engine, &filter, meta.digest.rows >= ROWS_FOR_TWO_THREADS)?;
         if digest != meta.digest {
             return Err(Unsound::Rows {
                 found: digest.rows,
@@ -87,6 +80,7 @@ impl Index {
         Ok(Self {
             engine,
             meta: Mutex::new(meta),
+            filter,
         })
     }
 
@@ -99,6 +93,9 @@ impl Index {
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Row>, IndexError> {
+        if !self.filter.may_contain(key) {
+            return Ok(None);
+        }
         self.engine.get(key)
     }
 
@@ -115,11 +112,12 @@ impl Index {
         let mut meta = *self.meta.lock();
         meta.applied = applied;
         for (key, row) in rows {
-            if let Some(old) = self.engine.get(key)? {
+            if let Some(old) = self.get(key)? {
                 meta.digest.remove(key, &old);
             }
             if let Some(new) = row {
                 meta.digest.add(key, new);
+                self.filter.insert(key);
             }
         }
         self.engine.write(rows, (META_KEY, &meta.encode()))?;
@@ -131,3 +129,9 @@ impl Index {
         self.engine.flush()
     }
 }
+
+/// Rows for which the first layer of the filter is made at most: the count comes from a disk.
+const FILTER_ROWS_MAX: u64 = 1 << 24;
+
+/// Below this a second thread costs more than it saves.
+const ROWS_FOR_TWO_THREADS: u64 = 20_000;
