@@ -79,6 +79,10 @@ identifier!(
     RequestId, 16
 );
 identifier!(
+    /// A paying session. Drawn by the seller; a request names it in [`crate::session::frame::SESSION_HEADER`].
+    SessionId, 16
+);
+identifier!(
     /// A club.
     GroupId, 16
 );

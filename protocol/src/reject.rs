@@ -66,6 +66,7 @@ rejects! {
     110 RECORD_FROM_FUTURE   "record-from-future"   Caller Keep  "The record lies in the future; check this machine's clock."
     111 SEQUENCE_OLD         "sequence-old"         Caller Keep  "A newer record is already known."
     112 FRAME_UNEXPECTED     "frame-unexpected"     Peer   Lower "This message is not expected at this point."
+    113 FRAME_UNKNOWN        "frame-unknown"        Caller Keep  "This kind of message is not known here; one of the two programs is too old."
 
     // Identity.
     201 PASSPORT_EXPIRED     "passport-expired"     Caller Keep  "The passport has expired; sign in at the anchor again."

@@ -62,6 +62,14 @@ impl Value {
         Self(self.0 / 1_000 * share as u128)
     }
 
+    /// One of `parts` equal parts, rounded down; nothing when there are no parts.
+    pub const fn fraction(self, parts: u64) -> Self {
+        match self.0.checked_div(parts as u128) {
+            Some(part) => Self(part),
+            None => Self::ZERO,
+        }
+    }
+
     /// Whether this is nothing.
     pub const fn is_zero(self) -> bool {
         self.0 == 0

@@ -1,0 +1,399 @@
+//! What a buyer says, and what it changes.
+
+use super::{
+    Gate, GrantId, Seller, SellerEvent, State, TABS_MAX,
+    tab::{Effect, Tab},
+    window_floor,
+};
+use crate::{
+    limits::{CLOCK_DIFFERENCE_TOLERATED, PASS_DAYS_MAX},
+    record::{grant::Grant, pass::Pass, passport::Passport, receipt::Receipt},
+    reject::{Reject, Score},
+    sealed::{Sealed, Trust},
+    session::{
+        exposure::Exposure,
+        frame::{BuyerFrame, Refused, ResponseId, SellerFrame, Signed, Welcome, Window},
+        moment::Moment,
+    },
+    time::MILLIS_PER_DAY,
+};
+
+impl Seller {
+    /// Takes a frame: checks its signatures and passes it on to the method of its kind. A grant's stored receipt, if any, comes from `stored`.
+    ///
+    /// # Errors
+    /// What the buyer was refused; the refusal is also queued as a frame, and ends the session when it is a ban.
+    pub fn handle_frame(
+        &mut self,
+        frame: BuyerFrame,
+        trust: &Trust,
+        exposure: &mut Exposure,
+        stored: impl FnOnce(GrantId) -> Option<Sealed<Receipt>>,
+        now: Moment,
+    ) -> Result<(), Reject> {
+        let grant = match &frame {
+            BuyerFrame::Grant(grant) => Some(grant.claims().id),
+            BuyerFrame::Receipt(signed) => Some(signed.receipt.claims().grant),
+            BuyerFrame::Hello(_) | BuyerFrame::Close => None,
+        };
+        let outcome = self.dispatch(frame, trust, exposure, stored, now);
+        if let Err(reject) = outcome {
+            self.frames
+                .push_back(SellerFrame::Refused(Refused { reject, grant }));
+            if reject.score() == Score::Ban {
+                self.close(exposure, Some(reject), now);
+            }
+        }
+        outcome
+    }
+
+    fn dispatch(
+        &mut self,
+        frame: BuyerFrame,
+        trust: &Trust,
+        exposure: &mut Exposure,
+        stored: impl FnOnce(GrantId) -> Option<Sealed<Receipt>>,
+        now: Moment,
+    ) -> Result<(), Reject> {
+        match frame {
+            BuyerFrame::Hello(hello) => {
+                let passport = hello.passport.verify(trust)?;
+                let passes = hello.passes.into_iter().map(|pass| pass.verify(trust));
+                let passes = passes.collect::<Result<Vec<_>, _>>()?;
+                let receipt = hello
+                    .receipt
+                    .map(|receipt| receipt.verify(trust))
+                    .transpose()?;
+                if hello.site != self.terms.site {
+                    return Err(Reject::FRAME_UNEXPECTED);
+                }
+                self.handle_hello(&passport, &passes, receipt.as_ref(), exposure, now)
+            }
+            BuyerFrame::Grant(grant) => {
+                // A grant that is in use already is presented again after each hello: no need to check its signature twice.
+                let claimed = grant.claims().id;
+                let known = self
+                    .tabs
+                    .iter()
+                    .any(|tab| tab.id() == claimed && *tab.grant == *grant.claims());
+                if known {
+                    return self.handle_known_grant(claimed, exposure);
+                }
+                self.handle_grant(grant.verify(trust)?, stored(claimed), exposure, now)
+            }
+            BuyerFrame::Receipt(signed) => {
+                let Signed { receipt, response } = *signed;
+                self.handle_receipt(receipt.verify(trust)?, response, exposure, now)
+            }
+            BuyerFrame::Close => {
+                self.close(exposure, None, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// The buyer comes, or comes back. The passport's standing was checked by the shell.
+    pub fn handle_hello(
+        &mut self,
+        passport: &Sealed<Passport>,
+        passes: &[Sealed<Pass>],
+        receipt: Option<&Sealed<Receipt>>,
+        exposure: &mut Exposure,
+        now: Moment,
+    ) -> Result<(), Reject> {
+        self.require_not_closed()?;
+        if passport.device != self.terms.buyer || passport.account != self.terms.account {
+            return Err(Reject::PASSPORT_NOT_YOURS);
+        }
+        for pass in passes {
+            if pass.account != self.terms.account || pass.site != self.terms.site {
+                return Err(Reject::PASS_NOT_VALID);
+            }
+            self.add_pass(&pass.pattern, pass.until);
+        }
+        self.state = State::Open;
+        exposure.forgive(&self.terms.account, now.time);
+        let shown = receipt.filter(|receipt| self.tabs.iter().any(|tab| tab.id() == receipt.grant));
+        if let Some(receipt) = shown {
+            // An older one than the seller's own is what a buyer shows whose disk died: Welcome sets it right.
+            match self.handle_receipt(receipt.clone(), None, exposure, now) {
+                Ok(()) | Err(Reject::RECEIPT_SEQUENCE | Reject::RECEIPT_AFTER_FINAL) => {}
+                Err(reject) => return Err(reject),
+            }
+        }
+        self.settle_quiet(exposure, now);
+        let latest = self.tabs.iter().rev().find_map(|tab| tab.receipt.as_ref());
+        let welcome = Welcome {
+            session: self.terms.session,
+            passport: self.terms.passport.to_unverified(),
+            tariff: self.tariff_hash,
+            window: exposure
+                .room(&self.terms.account, window_floor(&self.terms.tariff))
+                .round_down(),
+            receipt: latest.map(Sealed::to_unverified),
+        };
+        self.told_window = None;
+        self.frames
+            .push_back(SellerFrame::Welcome(Box::new(welcome)));
+        Ok(())
+    }
+
+    /// The buyer presents a grant; `stored` is its highest receipt in the seller's own journal.
+    ///
+    /// # Errors
+    /// In this order: it names somebody or something else, another price list, another time, or is used up.
+    pub fn handle_grant(
+        &mut self,
+        grant: Sealed<Grant>,
+        stored: Option<Sealed<Receipt>>,
+        exposure: &mut Exposure,
+        now: Moment,
+    ) -> Result<(), Reject> {
+        self.require_open()?;
+        let own = &self.terms.passport;
+        let is_ours = grant.seller == own.account
+            && grant.seller_key == own.device
+            && grant.buyer == self.terms.account
+            && grant.buyer_key == self.terms.buyer
+            && grant.site == self.terms.site;
+        if !is_ours {
+            return Err(Reject::GRANT_NOT_FOR_US);
+        }
+        if grant.tariff != self.tariff_hash {
+            return Err(Reject::TARIFF_CHANGED);
+        }
+        if grant.quotas.len() != self.terms.tariff.rules.len()
+            || grant.currency != self.terms.tariff.currency
+        {
+            return Err(Reject::FIELD_OUT_OF_BOUNDS);
+        }
+        if grant.issued > now.time.plus(CLOCK_DIFFERENCE_TOLERATED) {
+            return Err(Reject::RECORD_FROM_FUTURE);
+        }
+        if now.time >= grant.spend_until {
+            return Err(Reject::GRANT_EXPIRED);
+        }
+        if stored.as_ref().is_some_and(|receipt| receipt.is_final) {
+            return Err(Reject::GRANT_CLOSED);
+        }
+        self.drop_finished();
+        if self.tabs.iter().any(|tab| tab.id() == grant.id) {
+            return self.handle_known_grant(grant.id, exposure);
+        }
+        if self.tabs.len() >= TABS_MAX {
+            return Err(Reject::BUSY);
+        }
+        let id = grant.id;
+        let stored = stored.filter(|receipt| receipt.grant == id);
+        self.tabs
+            .push(Tab::new(grant, self.terms.tariff.clone(), stored));
+        self.tell_window(id, exposure);
+        Ok(())
+    }
+
+    fn handle_known_grant(&mut self, id: GrantId, exposure: &Exposure) -> Result<(), Reject> {
+        self.require_open()?;
+        let tab = self.tab(id).ok_or(Reject::GRANT_UNKNOWN)?;
+        if tab.is_final() {
+            return Err(Reject::GRANT_CLOSED);
+        }
+        self.tell_window(id, exposure);
+        Ok(())
+    }
+
+    /// The buyer has signed; `response` is the one whose request it says it pays for.
+    pub fn handle_receipt(
+        &mut self,
+        receipt: Sealed<Receipt>,
+        response: Option<ResponseId>,
+        exposure: &mut Exposure,
+        now: Moment,
+    ) -> Result<(), Reject> {
+        self.require_open()?;
+        self.count_time(exposure, now);
+        let account = self.terms.account;
+        let id = receipt.grant;
+        let at = self
+            .tabs
+            .iter()
+            .position(|tab| tab.id() == id)
+            .ok_or(Reject::GRANT_UNKNOWN)?;
+        let was_final = self.tabs[at].is_final();
+        let effect = self.tabs[at].honour(exposure, &account, &receipt)?;
+        let is_news = effect != Effect::Repeated;
+        if let Effect::Honoured { passes } = effect {
+            for (rule, count) in passes {
+                self.grow_pass(at, rule, count, now);
+            }
+            self.events.push_back(SellerEvent::Honoured(receipt));
+        }
+        self.admit(at, response);
+        self.count_time(exposure, now);
+        if self.tabs[at].is_final() && !was_final {
+            self.end_grant(at, exposure, now);
+        }
+        self.settle_quiet(exposure, now);
+        if is_news && self.waiting_since.is_some() {
+            self.asked = None;
+            self.waiting_since = None;
+            self.events.push_back(SellerEvent::Room);
+        }
+        if let Some(tab) = self.current() {
+            self.tell_window(tab.id(), exposure);
+        }
+        Ok(())
+    }
+
+    /// The buyer is done, or is sent away: what is counted and not receipted is lost.
+    pub fn close(&mut self, exposure: &mut Exposure, reason: Option<Reject>, now: Moment) {
+        if self.state == State::Closed {
+            return;
+        }
+        self.count_time(exposure, now);
+        self.responses.clear();
+        self.settle_quiet(exposure, now);
+        self.state = State::Closed;
+        self.waiting_since = None;
+        self.frames.push_back(SellerFrame::Close);
+        self.events.push_back(SellerEvent::Closed(reason));
+    }
+
+    pub(super) fn require_not_closed(&self) -> Result<(), Reject> {
+        match self.state {
+            State::Greeting | State::Open => Ok(()),
+            State::Closed => Err(Reject::SESSION_UNKNOWN),
+        }
+    }
+
+    pub(super) fn require_open(&self) -> Result<(), Reject> {
+        match self.state {
+            State::Open => Ok(()),
+            State::Greeting => Err(Reject::FRAME_UNEXPECTED),
+            State::Closed => Err(Reject::SESSION_UNKNOWN),
+        }
+    }
+
+    pub(super) fn tab(&self, id: GrantId) -> Option<&Tab> {
+        self.tabs.iter().find(|tab| tab.id() == id)
+    }
+
+    /// Where nothing is open under a grant, the buyer's count is taken and the difference is lost.
+    fn settle_quiet(&mut self, exposure: &mut Exposure, now: Moment) {
+        for tab in &mut self.tabs {
+            let is_quiet = !self
+                .responses
+                .values()
+                .any(|one| one.grant == tab.id() && one.gate != Gate::Free);
+            if is_quiet {
+                tab.accept_difference(exposure, &self.terms.account, now.time);
+            }
+        }
+    }
+
+    /// Lets requests go whose price is receipted: first the one that the receipt was signed for, then the longest waiting.
+    fn admit(&mut self, at: usize, named: Option<ResponseId>) {
+        let tab = &mut self.tabs[at];
+        let id = tab.id();
+        let mut waiting: Vec<ResponseId> = self
+            .responses
+            .iter()
+            .filter(|(_, one)| one.grant == id && one.gate == Gate::Due)
+            .map(|(response, _)| *response)
+            .collect();
+        waiting.sort_by_key(|response| Some(*response) != named);
+        for response in waiting {
+            let Some(one) = self.responses.get_mut(&response) else {
+                continue;
+            };
+            if tab.use_slot(one.rule, one.key) {
+                one.gate = Gate::Metered;
+                one.is_paid = true;
+                self.events.push_back(SellerEvent::Paid(response));
+            }
+        }
+    }
+
+    /// A grant's final receipt has come: a successor at the same prices goes on with its open responses.
+    fn end_grant(&mut self, at: usize, exposure: &mut Exposure, now: Moment) {
+        let id = self.tabs[at].id();
+        self.events.push_back(SellerEvent::Final(id));
+        let hash = self.tabs[at].grant.tariff;
+        let successor = self.tabs.iter().position(|tab| {
+            tab.grant.predecessor == Some(id)
+                && tab.grant.tariff == hash
+                && tab.is_open_at(now.time)
+        });
+        let Some(next) = successor else {
+            return;
+        };
+        let [ended, next] = match self.tabs.get_disjoint_mut([at, next]) {
+            Ok(pair) => pair,
+            // A grant does not succeed itself: its identifier would be its predecessor's.
+            Err(_) => return,
+        };
+        ended.hand_over(next);
+        let next_id = next.id();
+        for response in self.responses.values_mut().filter(|one| one.grant == id) {
+            response.grant = next_id;
+        }
+        self.has_news = true;
+        self.admit_all(next_id);
+        self.tell_window(next_id, exposure);
+    }
+
+    fn admit_all(&mut self, id: GrantId) {
+        if let Some(at) = self.tabs.iter().position(|tab| tab.id() == id) {
+            self.admit(at, None);
+        }
+    }
+
+    fn grow_pass(&mut self, at: usize, rule: usize, count: u64, now: Moment) {
+        let tab = &self.tabs[at];
+        let Some((priced, offer)) = tab.rule(rule).and_then(|rule| Some((rule, rule.pass?))) else {
+            return;
+        };
+        let pattern = priced.pattern.clone();
+        let grant = tab.id();
+        let days = u64::from(offer.days)
+            .saturating_mul(count)
+            .min(10 * u64::from(PASS_DAYS_MAX));
+        let held = self.passes.iter().find(|pass| pass.pattern == pattern);
+        let from = held.map_or(now.time, |pass| pass.until.max(now.time));
+        let until = crate::time::UnixMillis(from.0.saturating_add(days * MILLIS_PER_DAY));
+        self.add_pass(&pattern, until);
+        let account = self.terms.account;
+        self.events.push_back(SellerEvent::PassBought {
+            account,
+            pattern,
+            grant,
+            until,
+        });
+    }
+
+    /// Grants that are final or over, and that no response is left of.
+    fn drop_finished(&mut self) {
+        let responses = &self.responses;
+        self.tabs
+            .retain(|tab| !tab.is_final() || responses.values().any(|one| one.grant == tab.id()));
+    }
+
+    /// Tells the buyer its window: always for a grant presented, later when it changed by a quarter.
+    pub(super) fn tell_window(&mut self, id: GrantId, exposure: &Exposure) {
+        let Some(tab) = self.tab(id) else {
+            return;
+        };
+        let window = Window {
+            grant: id,
+            amount: tab.window(exposure, &self.terms.account),
+        };
+        let told = self.told_window.filter(|told| told.grant == id);
+        let is_close = told.is_some_and(|told| {
+            let (told, new) = (told.amount.micros(), window.amount.micros());
+            told.abs_diff(new) <= told / 4
+        });
+        if !is_close {
+            self.told_window = Some(window);
+            self.frames.push_back(SellerFrame::Window(window));
+        }
+    }
+}

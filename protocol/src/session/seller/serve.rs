@@ -1,0 +1,392 @@
+//! Responses: which may go, how far, and what is counted of them.
+
+use std::time::{Duration, Instant};
+
+use super::{Gate, Opened, Opening, RESPONSES_MAX, Response, Seller, SellerEvent, TICK, Terms};
+use crate::{
+    ids::GrantId,
+    limits::TARIFF_RULES_MAX,
+    reject::Reject,
+    rules::rating::{millisecond_price, octet_price},
+    session::{
+        exposure::Exposure,
+        frame::{Elapsed, NeedReceipt, Refused, ResponseId, RuleTime, SellerFrame},
+        moment::Moment,
+    },
+    time::UnixMillis,
+};
+
+impl Seller {
+    /// Opens a response that is counted, before its head is sent.
+    ///
+    /// # Errors
+    /// Nothing was opened: no grant, one that ran out, another price list, a debt, or too much at once.
+    pub fn open_response(
+        &mut self,
+        exposure: &mut Exposure,
+        opening: &Opening,
+        now: Moment,
+    ) -> Result<Opened, Reject> {
+        self.require_open()?;
+        if self.responses.len() >= RESPONSES_MAX {
+            return Err(Reject::BUSY);
+        }
+        let is_free = self.has_pass(opening.rule, now.time);
+        let priced = self
+            .terms
+            .tariff
+            .rules
+            .get(opening.rule)
+            .ok_or(Reject::FIELD_OUT_OF_BOUNDS)?;
+        if is_free || !priced.has_price() {
+            let free = Response::new(GrantId([0; 16]), opening, Gate::Free);
+            return Ok(self.insert(free, Terms::Free));
+        }
+        if priced.is_pass_only() {
+            return Err(Reject::PAYMENT_REQUIRED);
+        }
+        let has_request_price = !priced.per_request.is_zero();
+        self.count_time(exposure, now);
+        exposure.forgive(&self.terms.account, now.time);
+        let at = self.usable(now.time)?;
+        let tab = &mut self.tabs[at];
+        let known = opening.key.and_then(|key| tab.known(&key));
+        let mut response = Response::new(tab.id(), opening, Gate::Metered);
+        response.again = known
+            .filter(|_| opening.offset.is_some())
+            .unwrap_or_default();
+        if has_request_price && known.is_none() {
+            if tab.requests.is_full() {
+                return Err(Reject::GRANT_EXHAUSTED);
+            }
+            response.gate = Gate::Due;
+        }
+        let id = tab.id();
+        self.refuse_debtor(exposure, at, &response)?;
+        if response.gate == Gate::Due {
+            let due = self
+                .responses
+                .values()
+                .filter(|one| one.gate == Gate::Due && one.grant == id && one.rule == opening.rule);
+            let due = due.count() as u64;
+            let tab = &mut self.tabs[at];
+            if tab.slots(opening.rule) > due && tab.use_slot(opening.rule, opening.key) {
+                response.gate = Gate::Metered;
+                response.is_paid = true;
+            } else if !tab.has_room_for_request(opening.rule, due) {
+                return Err(Reject::GRANT_EXHAUSTED);
+            }
+        }
+        let terms = match response.gate {
+            Gate::Due => Terms::Due,
+            Gate::Free | Gate::Metered => Terms::Metered,
+        };
+        if terms == Terms::Due && self.waiting_since.is_none() {
+            self.waiting_since = Some(now.instant);
+        }
+        let opened = self.insert(response, terms);
+        // From here on its time counts.
+        self.count_time(exposure, now);
+        Ok(opened)
+    }
+
+    /// How many of `wanted` octets of a response, or of a WebSocket's payload in either direction, may go now; they count as sent. Zero: wait for
+    /// [`SellerEvent::Room`] or [`SellerEvent::Paid`]. Allocates nothing while the window has room.
+    ///
+    /// # Errors
+    /// [`Reject::SESSION_UNKNOWN`] when the response is not open, or the session has ended.
+    pub fn take(
+        &mut self,
+        exposure: &mut Exposure,
+        response: ResponseId,
+        wanted: u64,
+        now: Moment,
+    ) -> Result<u64, Reject> {
+        let one = self
+            .responses
+            .get_mut(&response)
+            .ok_or(Reject::SESSION_UNKNOWN)?;
+        match one.gate {
+            Gate::Free => return Ok(wanted),
+            Gate::Due => return Ok(0),
+            Gate::Metered => {}
+        }
+        let tab = self.tabs.iter_mut().find(|tab| tab.id() == one.grant);
+        let mut taken = 0;
+        if let Some(tab) = tab.filter(|tab| tab.is_open_at(now.time)) {
+            let floor = tab.floor();
+            let account = &self.terms.account;
+            if one.backlog > 0 {
+                one.backlog -= tab.take_octets(exposure, account, one.rule, one.backlog, 0, floor);
+            }
+            if one.backlog == 0 {
+                let again = one.again_from_here();
+                taken = tab.take_octets(exposure, account, one.rule, wanted, again, floor);
+                one.position += taken;
+            }
+        }
+        if taken == 0 && wanted > 0 {
+            self.wait(response, now);
+        }
+        Ok(taken)
+    }
+
+    /// A response has ended, whole or not.
+    pub fn close_response(&mut self, exposure: &mut Exposure, response: ResponseId, now: Moment) {
+        self.count_time(exposure, now);
+        let Some(one) = self.responses.remove(&response) else {
+            return;
+        };
+        if one.gate == Gate::Free {
+            return;
+        }
+        let Some(tab) = self.tabs.iter_mut().find(|tab| tab.id() == one.grant) else {
+            return;
+        };
+        let price = tab.rule(one.rule).map(octet_price).unwrap_or_default();
+        if one.is_paid && one.position == one.from {
+            tab.return_slot(one.rule);
+        }
+        if let Some(key) = one
+            .key
+            .filter(|_| one.gate == Gate::Metered && one.has_offset)
+        {
+            let unreceipted = tab.live.count_of(price).min(one.position - one.from);
+            tab.requests
+                .note(key, (one.position - unreceipted, one.position));
+        }
+        let is_last = !self
+            .responses
+            .values()
+            .any(|other| other.grant == one.grant);
+        let (id, owes) = (one.grant, !tab.live.is_zero());
+        if is_last && owes {
+            self.has_news = true;
+            self.announce_time(now);
+            self.ask(id, now);
+        }
+        if self.responses.is_empty() {
+            self.waiting_since = None;
+        }
+    }
+
+    /// Time has passed. Early or repeated calls change nothing that they should not.
+    pub fn handle_timeout(&mut self, exposure: &mut Exposure, now: Moment) {
+        self.count_time(exposure, now);
+        let is_tick = self
+            .announced
+            .is_none_or(|last| now.instant.saturating_duration_since(last) >= TICK);
+        if is_tick {
+            self.announce_time(now);
+        }
+        let Some(since) = self.waiting_since else {
+            return;
+        };
+        if now.instant.saturating_duration_since(since) >= self.terms.patience {
+            self.waiting_since = None;
+            self.frames.push_back(SellerFrame::Refused(Refused {
+                reject: Reject::RECEIPT_OVERDUE,
+                grant: None,
+            }));
+            self.events.push_back(SellerEvent::Overdue);
+            return;
+        }
+        exposure.forgive(&self.terms.account, now.time);
+        let ids: [Option<GrantId>; super::TABS_MAX] =
+            std::array::from_fn(|at| self.tabs.get(at).map(super::Tab::id));
+        for id in ids.into_iter().flatten() {
+            let is_open = self
+                .tab(id)
+                .is_some_and(|tab| !tab.is_final() && !tab.live.is_zero());
+            if is_open {
+                self.ask(id, now);
+            }
+        }
+        self.events.push_back(SellerEvent::Room);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let tick = |last: Option<Instant>| last.map(|last| last + TICK);
+        let counting = self
+            .counted_to
+            .and_then(|since| tick(self.announced.or(Some(since))));
+        let asking = self.waiting_since.and_then(|since| {
+            let patience = since + self.terms.patience;
+            tick(self.asked.or(Some(since))).map(|again| again.min(patience))
+        });
+        [counting, asking].into_iter().flatten().min()
+    }
+
+    /// The next frame to send.
+    pub fn poll_transmit(&mut self) -> Option<SellerFrame> {
+        self.frames.pop_front()
+    }
+
+    /// The next thing that the shell has to know.
+    pub fn poll_event(&mut self) -> Option<SellerEvent> {
+        self.events.pop_front()
+    }
+
+    /// The grant that new responses fall under.
+    pub(super) fn current(&self) -> Option<&super::Tab> {
+        let hash = self.tariff_hash;
+        self.tabs
+            .iter()
+            .find(|tab| !tab.is_final() && tab.grant.tariff == hash)
+    }
+
+    fn usable(&self, now: UnixMillis) -> Result<usize, Reject> {
+        let hash = self.tariff_hash;
+        let fits = |tab: &super::Tab| !tab.is_final() && tab.grant.tariff == hash;
+        if let Some(at) = self
+            .tabs
+            .iter()
+            .position(|tab| fits(tab) && tab.is_open_at(now))
+        {
+            return Ok(at);
+        }
+        match self.tabs.last() {
+            None => Err(Reject::PAYMENT_REQUIRED),
+            Some(tab) if tab.grant.tariff != hash => Err(Reject::TARIFF_CHANGED),
+            Some(tab) if tab.is_final() => Err(Reject::PAYMENT_REQUIRED),
+            Some(_) => Err(Reject::GRANT_EXPIRED),
+        }
+    }
+
+    /// Refuses an account that owes its whole window already, unless what it asks for was served before, or this session can still receipt some.
+    fn refuse_debtor(
+        &self,
+        exposure: &Exposure,
+        at: usize,
+        response: &Response,
+    ) -> Result<(), Reject> {
+        let tab = &self.tabs[at];
+        let is_blocked = exposure.room(&self.terms.account, tab.floor()).is_zero();
+        if is_blocked && tab.live.is_zero() && response.again_from_here() == 0 {
+            return Err(Reject::EXPOSURE_REACHED);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, response: Response, terms: Terms) -> Opened {
+        self.last_response += 1;
+        let id = ResponseId(self.last_response);
+        self.responses.insert(id, response);
+        Opened {
+            response: id,
+            terms,
+        }
+    }
+
+    fn wait(&mut self, response: ResponseId, now: Moment) {
+        let Some(grant) = self.responses.get(&response).map(|one| one.grant) else {
+            return;
+        };
+        if self.waiting_since.is_none() {
+            self.waiting_since = Some(now.instant);
+        }
+        self.ask(grant, now);
+    }
+
+    fn ask(&mut self, grant: GrantId, now: Moment) {
+        let is_asked = self
+            .asked
+            .is_some_and(|asked| now.instant.saturating_duration_since(asked) < TICK);
+        let Some(tab) = self.tab(grant).filter(|_| !is_asked) else {
+            return;
+        };
+        let need = NeedReceipt {
+            grant,
+            counters: tab.counters.clone(),
+        };
+        self.asked = Some(now.instant);
+        self.frames.push_back(SellerFrame::NeedReceipt(need));
+    }
+
+    /// Counts time up to now: under each rule with a price for minutes, while a response is open that its request's price does not hold back.
+    pub(super) fn count_time(&mut self, exposure: &mut Exposure, now: Moment) {
+        let since = self.counted_to.unwrap_or(now.instant);
+        let elapsed = now.instant.saturating_duration_since(since).as_millis();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let mut is_counting = false;
+        for tab in &mut self.tabs {
+            let mut open = [false; TARIFF_RULES_MAX];
+            for one in self.responses.values() {
+                let is_timed = one.gate == Gate::Metered
+                    && one.grant == tab.id()
+                    && tab
+                        .rule(one.rule)
+                        .is_some_and(|rule| !millisecond_price(rule).is_zero());
+                if let Some(slot) = open.get_mut(one.rule) {
+                    *slot |= is_timed;
+                }
+            }
+            is_counting |= open.contains(&true);
+            if !tab.is_open_at(now.time) {
+                continue;
+            }
+            let floor = tab.floor();
+            for (rule, _) in open.iter().enumerate().filter(|(_, open)| **open) {
+                let counted =
+                    tab.take_milliseconds(exposure, &self.terms.account, rule, elapsed, floor);
+                self.has_news |= counted > 0;
+            }
+        }
+        // What is left of a millisecond stays uncounted until it is whole.
+        self.counted_to = is_counting.then(|| since + Duration::from_millis(elapsed));
+    }
+
+    fn announce_time(&mut self, now: Moment) {
+        if !std::mem::take(&mut self.has_news) {
+            return;
+        }
+        self.announced = Some(now.instant);
+        for tab in self.tabs.iter().filter(|tab| !tab.is_final()) {
+            let rules: Vec<RuleTime> = tab
+                .counters
+                .iter()
+                .zip(0_u16..)
+                .filter(|(counters, _)| counters.milliseconds > 0)
+                .map(|(counters, rule)| RuleTime {
+                    rule,
+                    milliseconds: counters.milliseconds,
+                })
+                .collect();
+            if !rules.is_empty() {
+                self.frames.push_back(SellerFrame::Elapsed(Elapsed {
+                    grant: tab.id(),
+                    rules,
+                }));
+            }
+        }
+    }
+}
+
+impl Response {
+    fn new(grant: GrantId, opening: &Opening, gate: Gate) -> Self {
+        let from = opening.offset.unwrap_or_default();
+        Self {
+            grant,
+            rule: opening.rule,
+            key: opening.key,
+            gate,
+            from,
+            position: from,
+            has_offset: opening.offset.is_some(),
+            backlog: opening.uploaded,
+            again: (0, 0),
+            is_paid: false,
+        }
+    }
+
+    /// How many octets from here on were sent before and not receipted.
+    fn again_from_here(&self) -> u64 {
+        let (from, to) = self.again;
+        if self.position >= from {
+            to.saturating_sub(self.position)
+        } else {
+            0
+        }
+    }
+}
