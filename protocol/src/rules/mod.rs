@@ -12,6 +12,7 @@ pub mod announcement;
 pub mod metering;
 pub mod passport;
 pub mod path;
+pub mod price;
 pub mod rating;
 pub mod receipt;
 pub mod settlement;

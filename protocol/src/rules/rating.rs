@@ -287,3 +287,7 @@ fn value(tariff: &Tariff, quotas: &[Quota], counters: &[Counters]) -> Result<Val
     }
     Ok(Value(ticks))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

@@ -80,3 +80,164 @@ pub fn trimmed(counters: &[Counters]) -> &[Counters] {
         .map_or(0, |last| last + 1);
     &counters[..used]
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::{
+        amount::{Amount, Currency},
+        ids::{AccountId, GrantId, KeyId, PublicKey, TariffHash},
+        record::{
+            grant::Funding,
+            network::Tax,
+            tariff::{Audience, Quota, Rule},
+        },
+        time::UnixMillis,
+    };
+
+    fn tariff() -> Tariff {
+        Tariff {
+            device: PublicKey([2; 32]),
+            site: "bob".parse().unwrap(),
+            currency: Currency::KRW,
+            rules: vec![Rule {
+                pattern: "/**".into(),
+                audience: Audience::Anyone,
+                per_request: Amount::from_micros(10),
+                per_mib: Amount::ZERO,
+                per_minute: Amount::ZERO,
+                pass: None,
+                quota: Quota::default(),
+                quota_period_days: 0,
+            }],
+            valid_from: UnixMillis(0),
+            valid_until: UnixMillis(1),
+            sequence: 1,
+        }
+    }
+
+    fn grant() -> Grant {
+        Grant {
+            issuer: KeyId([0; 8]),
+            id: GrantId([3; 16]),
+            buyer: AccountId([1; 16]),
+            buyer_key: PublicKey([1; 32]),
+            seller: AccountId([2; 16]),
+            seller_key: PublicKey([2; 32]),
+            site: "bob".parse().unwrap(),
+            tariff: TariffHash([4; 32]),
+            currency: Currency::KRW,
+            amount_max: Amount::from_micros(100),
+            quotas: vec![Quota::default()],
+            tax: Tax::NONE,
+            commission_bp: 0,
+            funding: Funding::Prepaid,
+            predecessor: None,
+            issued: UnixMillis(0),
+            spend_until: UnixMillis(1),
+            settle_until: UnixMillis(2),
+        }
+    }
+
+    fn receipt(sequence: u64, requests: u64) -> Receipt {
+        Receipt {
+            buyer: PublicKey([1; 32]),
+            grant: GrantId([3; 16]),
+            tariff: TariffHash([4; 32]),
+            sequence,
+            counters: vec![Counters {
+                requests,
+                ..Counters::default()
+            }],
+            amount: Amount::from_micros(10 * requests),
+            time: UnixMillis(0),
+            is_final: false,
+        }
+    }
+
+    fn judge(previous: Option<&Receipt>, next: &Receipt) -> Result<(), Reject> {
+        check_receipt(&grant(), &tariff(), previous, next)
+    }
+
+    #[test]
+    fn r_10_another_grant_buyer_or_price_list_is_refused_first() {
+        let mut others = [receipt(1, 99), receipt(1, 99), receipt(1, 99)];
+        others[0].grant = GrantId([9; 16]);
+        others[1].buyer = PublicKey([9; 32]);
+        others[2].tariff = TariffHash([9; 32]);
+        for other in &others {
+            assert_eq!(judge(None, other), Err(Reject::GRANT_NOT_FOR_US));
+        }
+    }
+
+    #[test]
+    fn r_11_to_r_13_succession() {
+        let held = receipt(5, 3);
+        assert_eq!(judge(Some(&held), &held), Ok(()));
+        assert_eq!(judge(Some(&held), &receipt(6, 3)), Ok(()));
+        assert_eq!(judge(Some(&held), &receipt(9, 4)), Ok(()));
+        assert_eq!(
+            judge(Some(&held), &receipt(5, 4)),
+            Err(Reject::RECEIPT_FORKED)
+        );
+        assert_eq!(
+            judge(Some(&held), &receipt(4, 4)),
+            Err(Reject::RECEIPT_SEQUENCE)
+        );
+        assert_eq!(
+            judge(Some(&held), &receipt(6, 2)),
+            Err(Reject::RECEIPT_FALLS)
+        );
+        let mut fewer = receipt(6, 3);
+        fewer.counters.clear();
+        assert_eq!(judge(Some(&held), &fewer), Err(Reject::RECEIPT_FALLS));
+        let mut last = receipt(6, 3);
+        last.is_final = true;
+        assert_eq!(judge(Some(&held), &last), Ok(()));
+        assert_eq!(
+            judge(Some(&last), &receipt(7, 4)),
+            Err(Reject::RECEIPT_AFTER_FINAL)
+        );
+        assert_eq!(judge(Some(&last), &last), Ok(()));
+    }
+
+    #[test]
+    fn r_14_and_r_15_the_amount_follows_and_stays_within() {
+        assert_eq!(judge(None, &receipt(1, 10)), Ok(()));
+        assert_eq!(
+            judge(None, &receipt(1, 11)),
+            Err(Reject::RECEIPT_OVER_GRANT)
+        );
+        for wrong in [29, 31] {
+            let mut misrated = receipt(1, 3);
+            misrated.amount = Amount::from_micros(wrong);
+            assert_eq!(judge(None, &misrated), Err(Reject::RECEIPT_MISRATED));
+        }
+        let mut beyond = receipt(1, 3);
+        beyond.counters.push(Counters {
+            requests: 1,
+            ..Counters::default()
+        });
+        assert_eq!(judge(None, &beyond), Err(Reject::FIELD_OUT_OF_BOUNDS));
+    }
+
+    #[test]
+    fn r_16_a_receipts_own_time_decides_nothing() {
+        let mut odd = receipt(1, 1);
+        odd.time = UnixMillis(u64::MAX);
+        assert_eq!(judge(None, &odd), Ok(()));
+        assert_eq!(judge(Some(&odd), &receipt(2, 1)), Ok(()));
+    }
+
+    #[test]
+    fn unused_rules_at_the_end_are_left_out() {
+        let used = Counters {
+            bytes: 1,
+            ..Counters::default()
+        };
+        let none = Counters::default();
+        assert_eq!(trimmed(&[none, used, none, none]), [none, used]);
+        assert!(trimmed(&[none; 3]).is_empty());
+    }
+}
