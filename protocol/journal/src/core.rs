@@ -287,6 +287,11 @@ impl Backlog {
         }
     }
 
+    /// Nothing waits but what was taken last.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.lock().groups.is_empty()
+    }
+
     pub(crate) fn put_back(&self, pending: Pending, error: IndexError) {
         let mut waiting = self.waiting.lock();
         waiting.groups.push_front(pending);

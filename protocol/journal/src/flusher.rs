@@ -16,7 +16,12 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) fn run<S: Schema>(core: &Core<S>, mut index: Arc<Index>) -> Result<(), IndexError> {
     let _stop = Stop(core);
     while let Some(pending) = core.backlog.take_due() {
-        match write(&index, &pending) {
+        let written = write(&index, &pending).and_then(|()| match core.backlog.is_empty() {
+            // To the operating system, when there is time: a killed process then leaves little to apply again.
+            true => index.flush(),
+            false => Ok(()),
+        });
+        match written {
             Ok(()) => {
                 core.state
                     .write()
@@ -48,9 +53,7 @@ fn write(index: &Index, pending: &Pending) -> Result<(), IndexError> {
         .map(|(key, row)| (key, row.as_ref()))
         .collect();
     rows.sort_unstable_by_key(|(key, _)| *key);
-    index.write(&rows, pending.applied)?;
-    // To the operating system, so that a killed process leaves little to apply again.
-    index.flush()
+    index.write(&rows, pending.applied)
 }
 
 /// Puts a working index in place of a failed one. Until then rows that are not in memory cannot be read, and say so.

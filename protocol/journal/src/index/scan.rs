@@ -16,6 +16,7 @@ const CHUNK_ROWS: u64 = 2_048;
 struct Middle {
     from: Bound<Vec<u8>>,
     to: Bound<Vec<u8>>,
+    is_empty: bool,
     digest: Digest,
 }
 
@@ -28,6 +29,7 @@ pub(crate) fn digest(
     let middle = Mutex::new(Middle {
         from: Bound::Unbounded,
         to: Bound::Excluded(META_KEY.to_vec()),
+        is_empty: false,
         digest: Digest::default(),
     });
     std::thread::scope(|scope| {
@@ -49,11 +51,11 @@ fn count_from(
     loop {
         let (from, to) = {
             let middle = middle.lock();
+            if middle.is_empty {
+                return Ok(());
+            }
             (middle.from.clone(), middle.to.clone())
         };
-        if is_empty(&from, &to) {
-            return Ok(());
-        }
         let mut chunk = Digest::default();
         let mut last = Vec::new();
         let scan = Scan {
@@ -94,13 +96,12 @@ impl Middle {
             (false, true) => is_above(&last, &self.from),
             (false, false) => is_below(&last, &self.to),
         };
-        if !is_left {
+        if self.is_empty || !is_left {
             return;
         }
         self.digest.merge(&chunk);
         match (is_whole, backwards) {
-            (true, true) => self.to = self.from.clone(),
-            (true, false) => self.from = self.to.clone(),
+            (true, _) => self.is_empty = true,
             (false, true) => self.to = Bound::Excluded(last),
             (false, false) => self.from = Bound::Excluded(last),
         }
@@ -120,17 +121,6 @@ fn is_below(key: &[u8], to: &Bound<Vec<u8>>) -> bool {
         Bound::Included(to) => key <= to.as_slice(),
         Bound::Excluded(to) => key < to.as_slice(),
         Bound::Unbounded => true,
-    }
-}
-
-/// Both ends have met.
-fn is_empty(from: &Bound<Vec<u8>>, to: &Bound<Vec<u8>>) -> bool {
-    match (from, to) {
-        (
-            Bound::Excluded(from) | Bound::Included(from),
-            Bound::Excluded(to) | Bound::Included(to),
-        ) => from >= to,
-        (Bound::Unbounded, _) | (_, Bound::Unbounded) => from == to,
     }
 }
 
@@ -194,7 +184,7 @@ mod tests {
                 .0
                 .iter()
                 .for_each(|(key, row)| expected.add(key, row));
-            for two_threads in [false, true, true, true] {
+            for two_threads in [false, true, true, true, true, true, true, true] {
                 let filter = Filter::new(rows);
                 assert_eq!(
                     digest(&engine, &filter, two_threads).unwrap(),

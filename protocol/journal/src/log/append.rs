@@ -99,9 +99,7 @@ impl Log {
             needs_repair: false,
             buffer: Vec::new(),
         };
-        if found.end.segment > 0 {
-            log.reopen(found.torn_bytes > 0)?;
-        }
+        log.reopen(found.torn_bytes > 0)?;
         log.mark_head();
         log.sync_head()?;
         Ok(log)
@@ -273,8 +271,9 @@ impl Log {
             {
                 disk.remove(&segment::path(dir, *number))?;
             }
-            disk.sync_dir(dir)?;
         }
+        // A kill may have come between the making of a file and this.
+        disk.sync_dir(dir)?;
         if self.end.segment == 0 {
             return Ok(None);
         }
