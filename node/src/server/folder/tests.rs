@@ -4,6 +4,7 @@
 mod coding;
 mod content;
 mod names;
+mod wire;
 
 use std::path::PathBuf;
 
