@@ -21,6 +21,7 @@ mod security;
 mod stream;
 mod streams;
 mod tasks;
+mod tls;
 mod transport;
 
 #[cfg(test)]

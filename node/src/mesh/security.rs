@@ -5,14 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use futures::{AsyncRead, AsyncWrite, FutureExt, TryFutureExt};
+use futures::{AsyncRead, AsyncWrite, FutureExt};
+use futures_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use libp2p::core::UpgradeInfo;
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade};
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, noise, tls};
+use libp2p::{PeerId, noise};
 use thiserror::Error;
 
 use super::config::{BuildError, Transport};
+use super::tls;
 
 /// Which of the two to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +23,8 @@ pub(super) enum Scheme {
     Noise,
 }
 
-impl AsRef<str> for Scheme {
-    fn as_ref(&self) -> &str {
+impl Scheme {
+    fn name(self) -> &'static str {
         match self {
             Scheme::Tls => "/tls/1.0.0",
             Scheme::Noise => "/noise",
@@ -30,11 +32,17 @@ impl AsRef<str> for Scheme {
     }
 }
 
+impl AsRef<str> for Scheme {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
+
 /// A handshake was not completed.
 #[derive(Debug, Error)]
 pub(super) enum SecurityError {
     #[error("TLS handshake")]
-    Tls(#[source] tls::UpgradeError),
+    Tls(#[source] io::Error),
     #[error("Noise handshake")]
     Noise(#[source] noise::Error),
 }
@@ -43,7 +51,7 @@ pub(super) enum SecurityError {
 #[derive(Clone)]
 pub(super) struct Security {
     schemes: Vec<Scheme>,
-    tls: tls::Config,
+    tls: tls::Configs,
     noise: noise::Config,
 }
 
@@ -64,7 +72,7 @@ impl Security {
         }
         Ok(Self {
             schemes,
-            tls: tls::Config::new(keypair).map_err(|error| wrong("TLS", error.to_string()))?,
+            tls: tls::Configs::new(keypair)?,
             noise: noise::Config::new(keypair)
                 .map_err(|error| wrong("Noise", error.to_string()))?,
         })
@@ -89,19 +97,16 @@ where
     type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
 
     fn upgrade_inbound(self, io: C, scheme: Scheme) -> Self::Future {
-        match scheme {
-            Scheme::Tls => self
-                .tls
-                .upgrade_inbound(io, scheme_name(scheme))
-                .map(tls_secured)
-                .boxed(),
-            Scheme::Noise => self
-                .noise
-                .upgrade_inbound(io, scheme_name(scheme))
-                .map_ok(noise_secured)
-                .map_err(SecurityError::Noise)
-                .boxed(),
+        async move {
+            match scheme {
+                Scheme::Tls => {
+                    let accepted = TlsAcceptor::from(self.tls.server).accept(io).await;
+                    tls_secured(accepted.map(TlsStream::from))
+                }
+                Scheme::Noise => noise_secured(self.noise.upgrade_inbound(io, scheme.name()).await),
+            }
         }
+        .boxed()
     }
 }
 
@@ -114,43 +119,39 @@ where
     type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
 
     fn upgrade_outbound(self, io: C, scheme: Scheme) -> Self::Future {
-        match scheme {
-            Scheme::Tls => self
-                .tls
-                .upgrade_outbound(io, scheme_name(scheme))
-                .map(tls_secured)
-                .boxed(),
-            Scheme::Noise => self
-                .noise
-                .upgrade_outbound(io, scheme_name(scheme))
-                .map_ok(noise_secured)
-                .map_err(SecurityError::Noise)
-                .boxed(),
+        async move {
+            match scheme {
+                Scheme::Tls => {
+                    let connector = TlsConnector::from(self.tls.client);
+                    let connected = connector.connect(tls::no_name(), io).await;
+                    tls_secured(connected.map(TlsStream::from))
+                }
+                Scheme::Noise => {
+                    noise_secured(self.noise.upgrade_outbound(io, scheme.name()).await)
+                }
+            }
         }
+        .boxed()
     }
 }
 
-fn scheme_name(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Tls => "/tls/1.0.0",
-        Scheme::Noise => "/noise",
-    }
-}
-
-fn tls_secured<C>(
-    result: Result<(PeerId, tls::TlsStream<C>), tls::UpgradeError>,
-) -> Result<(PeerId, Secured<C>), SecurityError> {
-    let (peer, stream) = result.map_err(SecurityError::Tls)?;
+fn tls_secured<C>(stream: io::Result<TlsStream<C>>) -> Result<(PeerId, Secured<C>), SecurityError> {
+    let stream = stream.map_err(SecurityError::Tls)?;
+    let peer = tls::peer(stream.get_ref().1)
+        .map_err(|error| SecurityError::Tls(io::Error::other(error)))?;
     Ok((peer, Secured::Tls(Box::new(stream))))
 }
 
-fn noise_secured<C>((peer, stream): (PeerId, noise::Output<C>)) -> (PeerId, Secured<C>) {
-    (peer, Secured::Noise(Box::new(stream)))
+fn noise_secured<C>(
+    stream: Result<(PeerId, noise::Output<C>), noise::Error>,
+) -> Result<(PeerId, Secured<C>), SecurityError> {
+    let (peer, stream) = stream.map_err(SecurityError::Noise)?;
+    Ok((peer, Secured::Noise(Box::new(stream))))
 }
 
 /// An authenticated, encrypted connection.
 pub(super) enum Secured<C> {
-    Tls(Box<tls::TlsStream<C>>),
+    Tls(Box<TlsStream<C>>),
     Noise(Box<noise::Output<C>>),
 }
 
