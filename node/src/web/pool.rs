@@ -15,14 +15,13 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use libp2p::PeerId;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Body;
-use crate::mesh::{Handle, OpenError, Protocol};
+use crate::mesh::{Handle, OpenError, PeerId, Protocol};
 
 /// What is read from a stream at once.
 const BUFFER_BYTES: usize = 256 * 1024;
