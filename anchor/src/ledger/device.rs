@@ -237,7 +237,6 @@ pub(super) fn note_revoked(
     raise_revocation_sequence(tables)
 }
 
-#[expect(dead_code, reason = "used by what follows")]
 /// Whether the list holds entries from before every passport that is still good at `now`.
 pub(super) fn has_old_revocations(view: &impl View, now: UnixMillis) -> Result<bool, Fault> {
     let oldest = view.prefix(Table::Revocation, &[], Order::Forward, 1)?;
@@ -247,7 +246,6 @@ pub(super) fn has_old_revocations(view: &impl View, now: UnixMillis) -> Result<b
         .is_some_and(|(time, _)| time.plus(PASSPORT_LIFE) < now))
 }
 
-#[expect(dead_code, reason = "used by what follows")]
 /// Drops at most `limit` entries from before every passport that is still good at `now`.
 pub(super) fn drop_old_revocations(
     tables: &mut impl Tables,

@@ -85,6 +85,10 @@ impl Posting {
         }
     }
 
+    pub(super) fn currency(&self) -> Currency {
+        self.currency
+    }
+
     /// Credits `account`; below zero is a debit.
     pub(super) fn credit(&mut self, account: LedgerAccount, micros: i128) -> Result<(), Fault> {
         let moved = self.moves.entry(account).or_default();
@@ -92,7 +96,6 @@ impl Posting {
         Ok(())
     }
 
-    #[expect(dead_code, reason = "used by what follows")]
     /// Holds so much more of a wallet; below zero lets go.
     pub(super) fn hold(&mut self, account: AccountId, micros: i128) -> Result<(), Fault> {
         let moved = self

@@ -3,19 +3,24 @@
 use madang_protocol::{
     codec,
     ids::{AccountId, PublicKey},
-    time::UnixMillis,
+    time::{Day, UnixMillis},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
     account::{self, Account, AccountChange},
     device::{self, Device},
+    grant::{self, Granted},
+    presence,
+    settled::{self, Settled},
+    sweep,
     table::Table,
     top_up::{self, TopUp},
+    usage,
     view::{Fault, Tables},
 };
 
-/// One entry of the journal. Variants keep their order for ever; new ones come last.
+/// One entry of the journal; settlements ([`Settled`]) have a form of their own. Variants keep their order for ever; new ones come last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A new subscriber.
@@ -51,6 +56,33 @@ pub enum Event {
     },
     /// Money came in.
     ToppedUp(TopUp),
+    /// Permission to spend was given.
+    Granted(Box<Granted>),
+    /// A device that a hold waits for was there.
+    Present {
+        /// Which.
+        device: PublicKey,
+        /// Whether it went away.
+        leaving: bool,
+        /// When.
+        time: UnixMillis,
+    },
+    /// A node reported usage.
+    UsageReported {
+        /// Which.
+        device: PublicKey,
+        /// Of which day.
+        day: Day,
+        /// The sealed report.
+        sealed: Vec<u8>,
+        /// When.
+        time: UnixMillis,
+    },
+    /// What was due was done.
+    Swept {
+        /// Everything before this time, a step of it.
+        time: UnixMillis,
+    },
 }
 
 impl Event {
@@ -60,20 +92,32 @@ impl Event {
         payload.extend_from_slice(&codec::encode(self));
         payload
     }
+}
 
-    /// The event of a journal's entry.
-    pub fn of_payload(payload: &[u8]) -> Result<Self, Fault> {
-        match payload.split_first() {
-            Some((&VERSION, rest)) => {
-                codec::decode(rest, EVENT_BYTES_MAX).map_err(|_| Fault::Unreadable(Table::Journal))
-            }
-            _ => Err(Fault::Unreadable(Table::Journal)),
-        }
+impl Settled {
+    /// The octets of the journal's entry.
+    pub fn to_payload(&self) -> Vec<u8> {
+        self.pack(VERSION_SETTLED)
     }
 }
 
 /// Changes rows as the journal's entry `entry` says. Depends on nothing but its arguments.
-pub fn apply(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(), Fault> {
+pub fn apply(tables: &mut impl Tables, entry: u64, payload: &[u8]) -> Result<(), Fault> {
+    match payload.split_first() {
+        Some((&VERSION_SETTLED, _)) => {
+            let settled = Settled::unpack(VERSION_SETTLED, payload)?;
+            settled::apply(tables, entry, settled)
+        }
+        Some((&VERSION, rest)) => {
+            let event = codec::decode(rest, EVENT_BYTES_MAX);
+            let event = event.map_err(|_| Fault::Unreadable(Table::Journal))?;
+            apply_event(tables, entry, event)
+        }
+        _ => Err(Fault::Unreadable(Table::Journal)),
+    }
+}
+
+fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(), Fault> {
     match event {
         Event::AccountCreated(account) => account::apply_created(tables, &account),
         Event::AccountChanged { id, change, time } => {
@@ -88,10 +132,25 @@ pub fn apply(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(), F
             ..
         } => device::apply_signed_in(tables, &key, addresses, time),
         Event::ToppedUp(top_up) => top_up::apply(tables, entry, &top_up),
+        Event::Granted(granted) => grant::apply(tables, entry, *granted),
+        Event::Present {
+            device,
+            leaving,
+            time,
+        } => presence::apply(tables, &device, leaving, time),
+        Event::UsageReported {
+            device,
+            day,
+            sealed,
+            time,
+        } => usage::apply(tables, device, day, sealed, time),
+        Event::Swept { time } => sweep::apply(tables, time),
     }
 }
 
 /// The form of events that the codec writes.
 const VERSION: u8 = 1;
-/// Octets of the largest such event.
+/// The form of settlements.
+const VERSION_SETTLED: u8 = 2;
+/// Octets of the largest event that the codec writes: a usage report.
 const EVENT_BYTES_MAX: usize = 1 << 20;

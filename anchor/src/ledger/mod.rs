@@ -4,15 +4,35 @@
 //! refusal, and one function, [`apply`](event::apply), that turns any event into changes of rows. A running anchor and one that makes its
 //! rows anew from the journal go through the same `apply`.
 //!
-//! * [`view`], [`table`]: what rows are, and which there are.
+//! * [`view`], [`table`], [`event`]: what rows and events are, and which there are.
 //! * [`account`], [`device`], [`entry`], [`top_up`]: who has how much.
+//! * [`grant`], [`terms`], [`tariff`], [`quota`], [`spending`]: permission to spend, and what is held for it.
+//! * [`settle`], [`settled`], [`progress`], [`pass`]: receipts become money moved.
+//! * [`presence`], [`sweep`]: how holds end, and what time clears away.
+//! * [`bill`], [`usage`], [`audit`]: what is told about it.
 
 pub mod account;
+pub mod audit;
+pub mod bill;
+mod deadline;
 pub mod device;
 pub mod entry;
 pub mod event;
+pub mod grant;
+mod hold;
 mod pack;
+pub mod pass;
 pub mod policy;
+pub mod presence;
+pub mod progress;
+pub mod quota;
+pub mod settle;
+pub mod settled;
+pub mod spending;
+pub mod sweep;
 pub mod table;
+pub mod tariff;
+pub mod terms;
 pub mod top_up;
+pub mod usage;
 pub mod view;

@@ -54,3 +54,23 @@ impl Default for Policy {
 pub const DEVICES_EVER_PER_ACCOUNT_MAX: usize = 512;
 /// The most that all top-ups together may come to, in base units: keeps every wallet within 63 bits.
 pub const CASH_MAX: u64 = 1 << 62;
+/// A hold that waits for its seller's presence is looked at no more often than this.
+pub const RELEASE_LOOK_AGAIN_MIN: Duration = Duration::from_secs(3_600);
+/// Presence is written down no more often than this, for a device that a hold waits for.
+pub const PRESENCE_NOTED_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Between two reports no further apart a device counts as present.
+pub const PRESENCE_GAP_MAX: Duration = Duration::from_secs(3_600);
+/// A batch's verdict is kept this long: no receipt of it can be settled afterwards.
+pub const VERDICT_KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
+/// Free use of a period is forgotten this long after its end: no grant of it is open then.
+pub const QUOTA_KEPT: Duration = Duration::from_secs(15 * 24 * 3_600);
+/// Usage reports are taken for days this far back.
+pub const USAGE_DAYS_BACK_MAX: u32 = 7;
+/// Usage reports are kept this long.
+pub const USAGE_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
+/// Due things done in one step, so that nobody waits long for a sweep.
+pub const SWEEP_STEP: usize = 256;
+/// Passes of one account that are looked through.
+pub const PASSES_LISTED_MAX: usize = 1_000;
+/// Rows of one account's bill that are looked through for one page.
+pub const BILL_ROWS_MAX: usize = 2_000;

@@ -2,8 +2,8 @@
 
 use madang_protocol::{
     amount::Currency,
-    ids::{AccountId, PublicKey},
-    time::UnixMillis,
+    ids::{AccountId, BatchId, PublicKey, RequestId},
+    time::{Day, UnixMillis},
 };
 
 /// A table of rows.
@@ -89,7 +89,6 @@ impl LedgerAccount {
         key
     }
 
-    #[expect(dead_code, reason = "used by what follows")]
     /// The ledger account and the currency of a balance's key.
     pub(super) fn of_key(key: &[u8]) -> Option<(Self, Currency)> {
         let (tag, rest) = key.split_first()?;
@@ -109,7 +108,7 @@ impl LedgerAccount {
 }
 
 /// A key of two identifiers.
-fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
+pub(super) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(first.len() + second.len());
     key.extend_from_slice(first);
     key.extend_from_slice(second);
@@ -125,4 +124,24 @@ pub(super) fn revocation(time: UnixMillis, tag: u8, id: &[u8]) -> Vec<u8> {
     key.push(tag);
     key.extend_from_slice(id);
     key
+}
+
+pub(super) fn device_request(device: &PublicKey, request: &RequestId) -> Vec<u8> {
+    pair(device.as_bytes(), request.as_bytes())
+}
+
+pub(super) fn device_batch(device: &PublicKey, batch: &BatchId) -> Vec<u8> {
+    pair(device.as_bytes(), batch.as_bytes())
+}
+
+pub(super) fn account_entry(account: &AccountId, entry: u64) -> Vec<u8> {
+    pair(account.as_bytes(), &entry.to_be_bytes())
+}
+
+pub(super) fn device_day(device: &PublicKey, day: Day) -> Vec<u8> {
+    pair(device.as_bytes(), &day.0.to_be_bytes())
+}
+
+pub(super) fn account_rule(account: &AccountId, rule: &[u8; 32]) -> Vec<u8> {
+    pair(account.as_bytes(), rule)
 }

@@ -111,7 +111,7 @@ mod tests {
             created: UnixMillis(1),
         };
         let event = decide_create(&tables, account).unwrap();
-        apply(&mut tables, 1, event).unwrap();
+        apply(&mut tables, 1, &event.to_payload()).unwrap();
         tables
     }
 
@@ -130,8 +130,7 @@ mod tests {
         else {
             panic!("a new top-up is booked");
         };
-        let event = Event::of_payload(&event.to_payload()).unwrap();
-        apply(&mut tables, 9, event).unwrap();
+        apply(&mut tables, 9, &event.to_payload()).unwrap();
         assert_eq!(
             decide(&tables, &Policy::DEFAULT, top_up.clone()).unwrap(),
             TopUpDecision::Booked(9)

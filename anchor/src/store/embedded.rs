@@ -1,18 +1,22 @@
 //! [`Embedded`]: one process, one folder.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use ed25519_dalek::SigningKey;
-use madang_journal::{CloseError, Head, Recovery, Store, Ticket};
+use lru::LruCache;
+use madang_journal::{CloseError, Head, Payload, Recovery, Store};
 use madang_protocol::{
-    ids::{KeyId, NetworkId, PublicKey},
+    ids::{KeyId, NetworkId, PublicKey, TariffHash},
     limits::{GRANT_SETTLE_WITHIN, GRANT_SPEND_WITHIN},
+    record::tariff::Tariff,
     sealed::{Record, Sealed, Trust},
     time::UnixMillis,
 };
+use parking_lot::Mutex;
 
 use super::{
     error::{StoreError, StoreOpenError},
+    parallel::Helpers,
     rows::{Ledger, ReadRows},
 };
 use crate::ledger::{event::Event, policy::Policy, view::Fault};
@@ -61,6 +65,8 @@ pub struct Embedded {
     pub(super) issuer: Arc<SigningKey>,
     pub(super) trust: Trust,
     pub(super) policy: Policy,
+    pub(super) tariffs: Mutex<LruCache<TariffHash, Arc<Tariff>>>,
+    pub(super) helpers: Helpers,
 }
 
 /// What was decided: the event to write, if any, and the answer.
@@ -88,6 +94,8 @@ impl Embedded {
             issuer: options.issuer,
             trust: Trust::new(options.network, &issuers),
             policy,
+            tariffs: Mutex::new(LruCache::new(TARIFFS_CACHED_MAX)),
+            helpers: Helpers::for_this_machine(),
         };
         Ok((store, recovery))
     }
@@ -125,23 +133,26 @@ impl Embedded {
         &self,
         decide: impl FnOnce(&ReadRows<'_>) -> Decided<R>,
     ) -> Result<Done<R>, StoreError> {
-        let (value, ticket) = self.begin(decide)?;
+        self.commit_payload(|view| {
+            let (event, answer) = decide(view)?;
+            Ok((event.as_ref().map(Event::to_payload), answer))
+        })
+    }
+
+    /// As `commit`, for events in a form of their own.
+    pub(super) fn commit_payload<R>(
+        &self,
+        decide: impl FnOnce(&ReadRows<'_>) -> Result<(Option<Payload>, R), Fault>,
+    ) -> Result<Done<R>, StoreError> {
+        let (value, ticket) = self.journal.commit(|reader| {
+            let (payload, answer) = decide(&ReadRows(reader))?;
+            Ok((payload.into_iter().collect(), answer))
+        })?;
         ticket.wait()?;
         Ok(Done {
             value,
             entry: ticket.seq(),
         })
-    }
-
-    /// Decides and queues. The answer must not leave before the ticket is ready.
-    pub(super) fn begin<R>(
-        &self,
-        decide: impl FnOnce(&ReadRows<'_>) -> Decided<R>,
-    ) -> Result<(R, Ticket), StoreError> {
-        Ok(self.journal.commit(|reader| {
-            let (event, answer) = decide(&ReadRows(reader))?;
-            Ok((event.iter().map(Event::to_payload).collect(), answer))
-        })?)
     }
 
     /// Reads what was committed so far.
@@ -152,11 +163,13 @@ impl Embedded {
         Ok(self.journal.read(|reader| read(&ReadRows(reader)))?)
     }
 
-    #[expect(dead_code, reason = "used by what follows")]
     pub(super) fn sign<T: Record>(&self, record: T) -> Result<Sealed<T>, StoreError> {
         Ok(Sealed::sign(record, self.network, &self.issuer)?)
     }
 }
+
+/// Tariffs kept decoded.
+const TARIFFS_CACHED_MAX: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
 
 /// An identifier of `N` octets: the time in its first six, so that rows of one time stand together, and chance.
 pub(super) fn draw_id<const N: usize>(now: UnixMillis) -> Result<[u8; N], StoreError> {

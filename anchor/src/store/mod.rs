@@ -8,5 +8,11 @@ pub mod embedded;
 pub mod error;
 
 mod accounts;
+mod grants;
+mod parallel;
 mod rows;
+mod settling;
+mod upkeep;
 mod wallets;
+
+pub use accounts::{Authorised, NewAccount, NewDevice};

@@ -5,7 +5,7 @@ use std::{ops::Bound, sync::Arc};
 use madang_journal::{self as journal, ApplyError, Reader, RowError, Rows, Schema};
 
 use crate::ledger::{
-    event::{self, Event},
+    event,
     table::Table,
     view::{Fault, Order, Row, RowList, Tables, View},
 };
@@ -23,8 +23,7 @@ impl Schema for Ledger {
     const VERSION: u32 = 1;
 
     fn apply(&self, entry: u64, payload: &[u8], rows: &mut Rows<'_>) -> Result<(), ApplyError> {
-        let event = Event::of_payload(payload).map_err(ApplyError::refused)?;
-        event::apply(&mut ChangeRows(rows), entry, event).map_err(ApplyError::refused)
+        event::apply(&mut ChangeRows(rows), entry, payload).map_err(ApplyError::refused)
     }
 }
 

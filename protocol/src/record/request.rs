@@ -202,7 +202,7 @@ pub enum Question {
     Wallet,
     /// Purchases and sales that were settled, the newest first: a [`crate::broker::Bill`].
     Bill {
-        /// Only what stands before this journal entry; `None` for the newest.
+        /// Where to go on, as [`crate::broker::Bill::more_before`] said; `None` for the newest.
         before: Option<u64>,
         /// At most this many lines.
         limit: u16,

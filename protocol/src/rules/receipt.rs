@@ -12,14 +12,43 @@
 //! R-16 The receipt's own time decides nothing.
 
 use crate::{
+    amount::Amount,
+    ids::{GrantId, PublicKey, TariffHash},
     record::{
         grant::Grant,
         receipt::{Counters, Receipt},
-        tariff::Tariff,
+        tariff::{Quota, Tariff},
     },
     reject::Reject,
     rules::rating::rate,
 };
+
+/// What of a grant a receipt is checked against: the anchor keeps it without the rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// The grant.
+    pub grant: GrantId,
+    /// The key that signs receipts.
+    pub buyer_key: PublicKey,
+    /// The price list.
+    pub tariff: TariffHash,
+    /// The most that receipts may say.
+    pub amount_max: Amount,
+    /// What is free under the grant, by rule.
+    pub quotas: &'a [Quota],
+}
+
+impl<'a> From<&'a Grant> for Terms<'a> {
+    fn from(grant: &'a Grant) -> Self {
+        Self {
+            grant: grant.id,
+            buyer_key: grant.buyer_key,
+            tariff: grant.tariff,
+            amount_max: grant.amount_max,
+            quotas: &grant.quotas,
+        }
+    }
+}
 
 /// Checks `next` against `grant`, its `tariff` (the one that the grant names by hash) and the highest receipt accepted so far.
 pub fn check_receipt(
@@ -28,8 +57,18 @@ pub fn check_receipt(
     previous: Option<&Receipt>,
     next: &Receipt,
 ) -> Result<(), Reject> {
+    check_terms(Terms::from(grant), tariff, previous, next)
+}
+
+/// [`check_receipt`] for who keeps the terms of grants without the rest.
+pub fn check_terms(
+    grant: Terms<'_>,
+    tariff: &Tariff,
+    previous: Option<&Receipt>,
+    next: &Receipt,
+) -> Result<(), Reject> {
     let names_grant =
-        next.grant == grant.id && next.buyer == grant.buyer_key && next.tariff == grant.tariff;
+        next.grant == grant.grant && next.buyer == grant.buyer_key && next.tariff == grant.tariff;
     if !names_grant {
         return Err(Reject::GRANT_NOT_FOR_US);
     }
@@ -42,7 +81,7 @@ pub fn check_receipt(
     if next.amount > grant.amount_max {
         return Err(Reject::RECEIPT_OVER_GRANT);
     }
-    if rate(tariff, &grant.quotas, &next.counters)? != next.amount {
+    if rate(tariff, grant.quotas, &next.counters)? != next.amount {
         return Err(Reject::RECEIPT_MISRATED);
     }
     Ok(())
