@@ -1,0 +1,56 @@
+//! A buyer, a seller and their store.
+
+use crate::support::{Person, open};
+use madang_anchor::store::embedded::Embedded;
+use madang_protocol::{
+    amount::Amount,
+    record::settlement::{Judgement, Verdict},
+    time::UnixMillis,
+};
+use tempfile::TempDir;
+
+pub(crate) struct Town {
+    _dir: TempDir,
+    pub(crate) store: Embedded,
+    pub(crate) buyer: Person,
+    pub(crate) seller: Person,
+}
+
+impl Town {
+    pub(crate) fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let store = open(dir.path());
+        let buyer = Person::settle_in(&store, 1, 100_000, 0);
+        let seller = Person::settle_in(&store, 2, 0, 500);
+        Self {
+            _dir: dir,
+            store,
+            buyer,
+            seller,
+        }
+    }
+
+    pub(crate) fn grant(
+        &self,
+        number: u64,
+        amount: Amount,
+        now: UnixMillis,
+    ) -> madang_protocol::record::grant::Grant {
+        let tariff = self.seller.tariff();
+        let ask = self.buyer.ask(&self.seller, &tariff, amount, number, now);
+        self.store.grant(&ask, now).unwrap().into_value()
+    }
+
+    pub(crate) fn available(&self) -> u64 {
+        self.store
+            .wallet(self.buyer.id())
+            .unwrap()
+            .available
+            .micros()
+            / 1_000_000
+    }
+
+    pub(crate) fn judgements(verdict: &Verdict) -> Vec<Judgement> {
+        verdict.outcomes.iter().map(|one| one.judgement).collect()
+    }
+}
