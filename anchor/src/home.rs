@@ -68,6 +68,11 @@ impl Home {
         self.0.join("store")
     }
 
+    /// Held by whoever uses the home.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
     /// Where a running anchor takes its operator's commands.
     pub fn socket(&self) -> PathBuf {
         self.0.join("operator.sock")

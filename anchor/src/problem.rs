@@ -24,6 +24,8 @@ use madang_protocol::{
 };
 use serde::Serialize;
 
+use crate::store::error::StoreError;
+
 /// The media type of problem documents.
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
@@ -92,6 +94,19 @@ impl From<Reject> for Problem {
     }
 }
 
+impl From<StoreError> for Problem {
+    /// Logs what is behind a failure: only the refusal is public.
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Refused(_) => {}
+            StoreError::Full(cause) => tracing::warn!(%cause, "the disk is full"),
+            StoreError::Failed(cause) => tracing::error!(%cause, "the store failed"),
+            StoreError::Closed => tracing::debug!("the store is closed"),
+        }
+        error.reject().into()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let document = Document {
@@ -140,9 +155,10 @@ fn status_of(reject: Reject) -> StatusCode {
         | Reject::PASSPORT_EXPIRED
         | Reject::PASSPORT_NOT_FRESH
         | Reject::NONCE_WRONG => StatusCode::UNAUTHORIZED,
-        Reject::GRANT_UNKNOWN | Reject::TARIFF_UNKNOWN | Reject::SESSION_UNKNOWN => {
-            StatusCode::NOT_FOUND
-        }
+        Reject::GRANT_UNKNOWN
+        | Reject::TARIFF_UNKNOWN
+        | Reject::SESSION_UNKNOWN
+        | Reject::ACCOUNT_UNKNOWN => StatusCode::NOT_FOUND,
         Reject::SEQUENCE_OLD
         | Reject::NAME_TAKEN
         | Reject::DEVICE_TAKEN

@@ -47,15 +47,6 @@ pub struct Report {
     pub sequence: u64,
 }
 
-/// What came of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
-    /// When the next one is wanted.
-    pub next_report: Duration,
-    /// How long the device was present since its last report; zero for the first of a stay.
-    pub present_for: Duration,
-}
-
 /// How much the directory takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryLimits {
@@ -103,9 +94,9 @@ impl Directory {
         }
     }
 
-    /// Replaces what is known of the report's device. [`Reject::SEQUENCE_OLD`] unless the sequence grew since its last one,
+    /// Replaces what is known of the report's device, and says when the next report is wanted. [`Reject::SEQUENCE_OLD`] unless the sequence grew since its last one,
     /// [`Reject::BUSY`] where there is no room.
-    pub fn handle_report(&mut self, report: Report, now: UnixMillis) -> Result<Reported, Reject> {
+    pub fn handle_report(&mut self, report: Report, now: UnixMillis) -> Result<Duration, Reject> {
         self.handle_timeout(now);
         let octets: usize = report.offers.iter().map(|offer| offer.octets).sum();
         let before = self.devices.get(&report.device);
@@ -117,7 +108,6 @@ impl Directory {
         if !is_room || octets_of_others.saturating_add(octets) > self.limits.octets_max {
             return Err(Reject::BUSY);
         }
-        let present_for = before.map_or(Duration::ZERO, |before| now.since(before.seen));
         self.remove(&report.device);
         let next_report = self.interval();
         self.insert(Present {
@@ -126,29 +116,25 @@ impl Directory {
             until: now.plus(next_report * INTERVALS_BELIEVED),
             report,
         });
-        Ok(Reported {
-            next_report,
-            present_for,
-        })
+        Ok(next_report)
     }
 
-    /// The device says that it goes away. Its last stretch of presence, if it was online.
+    /// The device says that it goes away.
     pub fn handle_leave(
         &mut self,
         device: &PublicKey,
         sequence: u64,
         now: UnixMillis,
-    ) -> Result<Duration, Reject> {
+    ) -> Result<(), Reject> {
         self.handle_timeout(now);
         let Some(before) = self.devices.get(device) else {
-            return Ok(Duration::ZERO);
+            return Ok(());
         };
         if before.report.sequence >= sequence {
             return Err(Reject::SEQUENCE_OLD);
         }
-        let present_for = now.since(before.seen);
         self.remove(device);
-        Ok(present_for)
+        Ok(())
     }
 
     /// The device is no longer good.

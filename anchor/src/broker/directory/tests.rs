@@ -110,32 +110,28 @@ fn a_report_replaces_the_one_before_and_an_old_one_does_not() {
 }
 
 #[test]
-fn who_is_silent_goes_offline_and_presence_is_what_was_reported() {
+fn who_is_silent_or_leaves_is_offline() {
     let mut directory = directory(10, 10_000);
-    let first = directory
-        .handle_report(report(1, 1, &["alice"]), START)
+    let next = directory.handle_report(report(1, 1, &["alice"]), START);
+    assert_eq!(next, Ok(MINUTE));
+    let second = START.plus(2 * MINUTE);
+    directory
+        .handle_report(report(1, 2, &["alice"]), second)
         .unwrap();
-    assert_eq!(
-        first,
-        Reported {
-            next_report: MINUTE,
-            present_for: Duration::ZERO
-        }
-    );
-    let second = directory
-        .handle_report(report(1, 2, &["alice"]), START.plus(2 * MINUTE))
-        .unwrap();
-    assert_eq!(second.present_for, 2 * MINUTE);
     directory.handle_timeout(START.plus(5 * MINUTE).minus(Duration::from_millis(1)));
     assert_eq!(directory.len(), 1);
-    let late = directory
-        .handle_report(report(1, 3, &["alice"]), START.plus(5 * MINUTE))
+    directory.handle_timeout(START.plus(5 * MINUTE));
+    assert!(directory.is_empty());
+    directory
+        .handle_report(report(1, 3, &["alice"]), START.plus(6 * MINUTE))
         .unwrap();
-    assert_eq!(late.present_for, Duration::ZERO);
-    let leaving = directory.handle_leave(&report(1, 3, &[]).device, 3, START.plus(6 * MINUTE));
-    assert_eq!(leaving, Err(Reject::SEQUENCE_OLD));
-    let leaving = directory.handle_leave(&report(1, 4, &[]).device, 4, START.plus(6 * MINUTE));
-    assert_eq!(leaving, Ok(MINUTE));
+    let device = report(1, 3, &[]).device;
+    let replayed = directory.handle_leave(&device, 3, START.plus(6 * MINUTE));
+    assert_eq!(replayed, Err(Reject::SEQUENCE_OLD));
+    assert_eq!(
+        directory.handle_leave(&device, 4, START.plus(6 * MINUTE)),
+        Ok(())
+    );
     assert!(directory.is_empty() && directory.sites.is_empty() && directory.deadlines.is_empty());
     assert_eq!(directory.octets, 0);
 }

@@ -1,0 +1,229 @@
+//! The operator's commands: through the socket of the anchor that runs in the home, or on its store where none does.
+
+use std::io::BufRead as _;
+
+use anyhow::{Context as _, anyhow};
+use madang_protocol::{ids::RequestId, record::request::Secret};
+use tokio::runtime;
+
+use super::{
+    args::{AccountSub, Add, DeviceSub, LedgerSub, Output, Topup},
+    print,
+    run::{Failure, configured},
+};
+use crate::{
+    broker::password::PasswordError,
+    clock::Clock,
+    config::{Config, raw::RawConfig},
+    home::Home,
+    open::Opened,
+    operator::{
+        client,
+        command::{AccountAdd, AccountAnswer, Answer, Command},
+        desk::{Desk, DeskError},
+    },
+};
+
+pub(super) fn account(home: &Home, sub: AccountSub) -> Result<(), Failure> {
+    match sub {
+        AccountSub::Add(add) => account_add(home, add),
+        AccountSub::Topup(topup) => account_topup(home, &topup),
+        AccountSub::List(output) => account_list(home, output),
+        AccountSub::Show { handle, output } => {
+            let account = account_of(ask(home, &Command::AccountShow { handle })?)?;
+            Ok(print::account(&account, None, output)?)
+        }
+        AccountSub::Close { handle } => {
+            ask(
+                home,
+                &Command::AccountClose {
+                    handle: handle.clone(),
+                },
+            )?;
+            Ok(print::line(&format!("closed {handle}"))?)
+        }
+    }
+}
+
+pub(super) fn device(home: &Home, sub: DeviceSub) -> Result<(), Failure> {
+    match sub {
+        DeviceSub::Revoke { handle, device } => {
+            ask(home, &Command::DeviceRevoke { handle, device })?;
+            Ok(print::line(&format!("revoked {device}"))?)
+        }
+    }
+}
+
+pub(super) fn ledger(home: &Home, sub: &LedgerSub) -> Result<(), Failure> {
+    match sub {
+        LedgerSub::Check => {
+            let answer = ask(home, &Command::LedgerCheck)?;
+            let Answer::Checked {
+                balances,
+                grants,
+                grants_open,
+            } = answer
+            else {
+                return Err(unexpected());
+            };
+            Ok(print::line(&format!(
+                "the books balance: {balances} balances, {grants} grants, {grants_open} of them open"
+            ))?)
+        }
+    }
+}
+
+pub(super) fn status(home: &Home, output: Output) -> Result<(), Failure> {
+    let Answer::Status(status) = ask(home, &Command::Status)? else {
+        return Err(unexpected());
+    };
+    Ok(print::status(&status, output)?)
+}
+
+fn account_add(home: &Home, add: Add) -> Result<(), Failure> {
+    let (password, to_show) = password(&add)?;
+    let command = Command::AccountAdd(AccountAdd {
+        handle: add.handle,
+        class: add.class,
+        commission_bp: add.commission_bp,
+        credit_limit: add.credit_limit,
+        password,
+    });
+    let account = account_of(ask(home, &command)?)?;
+    Ok(print::account(&account, to_show.as_ref(), add.output)?)
+}
+
+fn account_topup(home: &Home, topup: &Topup) -> Result<(), Failure> {
+    if topup.amount.is_zero() {
+        return Err(Failure::Mistake("an amount above 0 is expected".to_owned()));
+    }
+    let request = match topup.request {
+        Some(request) => request,
+        None => {
+            let mut octets = [0; 16];
+            getrandom::fill(&mut octets).context("draw a request's identifier")?;
+            RequestId(octets)
+        }
+    };
+    let command = Command::AccountTopup {
+        handle: topup.handle.clone(),
+        amount: topup.amount,
+        request,
+    };
+    // Where no answer comes it is unknown whether the money was booked: only the same identifier makes it safe to ask again.
+    let answer = ask(home, &command).map_err(|failure| match failure {
+        Failure::Failed(error) => Failure::Failed(error.context(format!("top-up {request}"))),
+        mistake @ Failure::Mistake(_) => mistake,
+    })?;
+    let Answer::ToppedUp { entry, money } = answer else {
+        return Err(unexpected());
+    };
+    Ok(print::topped_up(topup, request, entry, &money)?)
+}
+
+fn account_list(home: &Home, output: Output) -> Result<(), Failure> {
+    let mut after = None;
+    let mut all = Vec::new();
+    loop {
+        let answer = ask(home, &Command::AccountList { after })?;
+        let Answer::Accounts {
+            accounts,
+            more_after,
+        } = answer
+        else {
+            return Err(unexpected());
+        };
+        all.extend(accounts);
+        after = more_after;
+        if after.is_none() {
+            return Ok(print::accounts(&all, output)?);
+        }
+    }
+}
+
+/// The password, and the same again where it was made here and must be shown.
+fn password(add: &Add) -> Result<(Secret, Option<Secret>), Failure> {
+    if add.password_stdin {
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .read_line(&mut line)
+            .context("read the password")?;
+        let password = line.trim_end_matches(['\r', '\n']).to_owned();
+        return Ok((Secret(password), None));
+    }
+    if add.password_prompt {
+        let first = rpassword::prompt_password("Password: ").context("ask for the password")?;
+        let second = rpassword::prompt_password("Once more: ").context("ask for the password")?;
+        if first != second {
+            return Err(Failure::Mistake("the two passwords differ".to_owned()));
+        }
+        return Ok((Secret(first), None));
+    }
+    let password = generate()?;
+    Ok((password.clone(), Some(password)))
+}
+
+/// 100 random bits in four groups of five letters and digits that nobody mistakes for one another.
+fn generate() -> Result<Secret, Failure> {
+    let mut octets = [0; 20];
+    getrandom::fill(&mut octets).context("draw a password")?;
+    let groups = octets.chunks(5).map(|group| {
+        let letter = |octet: &u8| char::from(PASSWORD_LETTERS[usize::from(octet % 32)]);
+        group.iter().map(letter).collect::<String>()
+    });
+    Ok(Secret(groups.collect::<Vec<_>>().join("-")))
+}
+
+/// Asks the anchor that runs in `home`, or does it on the store at rest.
+fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        let connected = client::connect(&home.socket())
+            .await
+            .context("reach the running anchor")?;
+        if let Some(stream) = connected {
+            return Ok(client::ask(stream, command).await?);
+        }
+        at_rest(home, command.clone())
+    })
+}
+
+fn at_rest(home: &Home, command: Command) -> Result<Answer, Failure> {
+    let raw = configured(home, RawConfig::default())?;
+    let config = Config::check(home.clone(), raw).map_err(|error| Failure::of_config(&error))?;
+    let opened = Opened::open(home, &config.network).map_err(|error| {
+        if error.is_mistake() {
+            Failure::Mistake(error.to_string())
+        } else {
+            Failure::Failed(error.into())
+        }
+    })?;
+    let store = opened.store.clone();
+    let done = Desk::at_rest(opened, Clock::system()).execute(command);
+    store.close().context("close the store")?;
+    done.map_err(|error| {
+        if let DeskError::Password(PasswordError::Length) = error {
+            Failure::Mistake(error.to_string())
+        } else {
+            Failure::Failed(error.into())
+        }
+    })
+}
+
+fn account_of(answer: Answer) -> Result<Box<AccountAnswer>, Failure> {
+    let Answer::Account(account) = answer else {
+        return Err(unexpected());
+    };
+    Ok(account)
+}
+
+fn unexpected() -> Failure {
+    anyhow!("the anchor answers another question than was asked; is it of another version?").into()
+}
+
+/// Letters and digits without l and o, which look like 1 and 0; and without 0 and 1.
+const PASSWORD_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";

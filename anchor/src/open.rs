@@ -1,0 +1,138 @@
+//! [`Opened`]: a home folder with its keys, its network and its store, locked for one process.
+
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+use crate::{
+    config::{ConfigError, NetworkWish},
+    home::Home,
+    keys::{IssuerKeys, KeysError},
+    ledger::policy::Policy,
+    network::{Network, NetworkError},
+    store::{
+        embedded::{Embedded, Options},
+        error::StoreOpenError,
+    },
+};
+
+/// An anchor's home, open. Nobody else opens it until this is dropped.
+pub struct Opened {
+    /// Which network.
+    pub network: Network,
+    /// The issuer's keys.
+    pub keys: IssuerKeys,
+    /// Accounts and money.
+    pub store: Arc<Embedded>,
+    /// Last, so that it is let go of after the store.
+    pub lock: HomeLock,
+}
+
+/// Keeps other processes out of a home. The operating system lets go of it when the process ends, however that happens.
+#[derive(Debug)]
+pub struct HomeLock(#[expect(dead_code, reason = "held, never read")] fs::File);
+
+/// Why a home does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made or used.
+    #[error("cannot use the folder {path}: {source}")]
+    Home {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("another madang-anchor is using {0}")]
+    Busy(PathBuf),
+    /// No anchor was ever started there.
+    #[error("there is no anchor in {0}; start one with `madang-anchor serve`, or name its --home")]
+    Missing(PathBuf),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The store.
+    #[error("cannot open the store: {0}")]
+    Store(#[from] StoreOpenError),
+}
+
+impl OpenError {
+    /// Whether the configuration is at fault.
+    pub fn is_mistake(&self) -> bool {
+        matches!(
+            self,
+            Self::Network(NetworkError::Config(ConfigError::Pinned { .. }))
+        )
+    }
+}
+
+impl Opened {
+    /// Opens `home`, or makes a new anchor there. Blocks until the store is ready.
+    pub fn open_or_create(home: &Home, wish: &NetworkWish) -> Result<Self, OpenError> {
+        home.create().map_err(|source| unusable(home, source))?;
+        let lock = HomeLock::take(home)?;
+        let network = Network::load_or_create(home, wish)?;
+        Self::with(home, network, lock)
+    }
+
+    /// Opens `home`, where an anchor was started before. Blocks until the store is ready.
+    pub fn open(home: &Home, wish: &NetworkWish) -> Result<Self, OpenError> {
+        let missing = || OpenError::Missing(home.path().to_owned());
+        if !home.network().exists() {
+            return Err(missing());
+        }
+        let lock = HomeLock::take(home)?;
+        let network = Network::load(home, wish)?.ok_or_else(missing)?;
+        Self::with(home, network, lock)
+    }
+
+    fn with(home: &Home, network: Network, lock: HomeLock) -> Result<Self, OpenError> {
+        let keys = IssuerKeys::load_or_create(&home.issuer_keys())?;
+        let mut options = Options::new(home.store(), network.id, Arc::new(keys.signing().clone()));
+        options.issuers_before = keys.public().split_off(1);
+        options.policy = Policy {
+            currency: network.currency,
+            tax: network.tax,
+            ..Policy::DEFAULT
+        };
+        let (store, recovery) = Embedded::open(options)?;
+        tracing::info!(
+            network = %network.id.short(),
+            entry = recovery.head.seq,
+            replayed = recovery.replayed,
+            rebuilt = recovery.rebuilt.is_some(),
+            "opened the store"
+        );
+        Ok(Self {
+            network,
+            keys,
+            store: Arc::new(store),
+            lock,
+        })
+    }
+}
+
+impl HomeLock {
+    fn take(home: &Home) -> Result<Self, OpenError> {
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(home.lock())
+            .map_err(|source| unusable(home, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(OpenError::Busy(home.path().to_owned())),
+            Err(fs::TryLockError::Error(source)) => Err(unusable(home, source)),
+        }
+    }
+}
+
+fn unusable(home: &Home, source: io::Error) -> OpenError {
+    OpenError::Home {
+        path: home.path().to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,254 @@
+//! [`Desk`]: does what the operator asks, on the store of a running anchor or of one at rest.
+
+use std::sync::Arc;
+
+use madang_protocol::{
+    amount::Amount,
+    ids::{AccountId, PublicKey, RequestId},
+    name::Handle,
+    reject::Reject,
+    time::UnixMillis,
+};
+
+use super::command::{AccountAdd, AccountAnswer, Answer, Command, DeviceAnswer, Money, Status};
+use crate::{
+    broker::{
+        password::{self, PasswordError},
+        service::Broker,
+    },
+    clock::Clock,
+    ledger::account::{Account, AccountChange, AccountStatus},
+    open::Opened,
+    store::{NewAccount, embedded::Embedded, error::StoreError},
+};
+
+/// Where the operator's commands are done. Its methods block.
+#[derive(Clone)]
+pub struct Desk {
+    clock: Clock,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Running(Arc<Broker>),
+    AtRest(Arc<Opened>),
+}
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The password is too short or too long, or cannot be hashed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Desk {
+    /// The desk of a running anchor.
+    pub fn running(broker: Arc<Broker>, clock: Clock) -> Self {
+        Self {
+            clock,
+            place: Place::Running(broker),
+        }
+    }
+
+    /// The desk of an anchor at rest.
+    pub fn at_rest(opened: Opened, clock: Clock) -> Self {
+        Self {
+            clock,
+            place: Place::AtRest(Arc::new(opened)),
+        }
+    }
+
+    /// Does `command`.
+    pub fn execute(&self, command: Command) -> Result<Answer, DeskError> {
+        match command {
+            Command::AccountAdd(new) => self.add(new),
+            Command::AccountTopup {
+                handle,
+                amount,
+                request,
+            } => self.top_up(&handle, amount, request),
+            Command::AccountList { after } => self.list(after.as_ref()),
+            Command::AccountShow { handle } => self.show(&self.account(&handle)?),
+            Command::AccountClose { handle } => self.close(&handle),
+            Command::DeviceRevoke { handle, device } => self.revoke(&handle, device),
+            Command::LedgerCheck => self.check(),
+            Command::Status => Ok(self.status()),
+        }
+    }
+
+    fn add(&self, new: AccountAdd) -> Result<Answer, DeskError> {
+        let password_hash = password::hash(&new.password)?;
+        let created = self.store().create_account(
+            NewAccount {
+                handle: new.handle,
+                class: new.class.into(),
+                commission_bp: new.commission_bp,
+                credit_limit: new.credit_limit,
+                password_hash,
+            },
+            self.now(),
+        )?;
+        self.show(&created.value)
+    }
+
+    fn top_up(
+        &self,
+        handle: &Handle,
+        amount: Amount,
+        request: RequestId,
+    ) -> Result<Answer, DeskError> {
+        let account = self.account(handle)?;
+        let booked = self
+            .store()
+            .top_up(account.id, amount, request, self.now())?;
+        Ok(Answer::ToppedUp {
+            entry: booked.entry,
+            money: self.money(account.id)?,
+        })
+    }
+
+    fn list(&self, after: Option<&Handle>) -> Result<Answer, DeskError> {
+        let accounts = self.store().accounts(after, ACCOUNTS_PAGE)?;
+        let is_full = accounts.len() == ACCOUNTS_PAGE;
+        let last = accounts.last().filter(|_| is_full);
+        let more_after = last.map(|account| account.handle.clone());
+        let accounts = accounts.iter().map(|account| self.describe(account));
+        Ok(Answer::Accounts {
+            accounts: accounts.collect::<Result<_, _>>()?,
+            more_after,
+        })
+    }
+
+    fn show(&self, account: &Account) -> Result<Answer, DeskError> {
+        Ok(Answer::Account(Box::new(self.describe(account)?)))
+    }
+
+    fn close(&self, handle: &Handle) -> Result<Answer, DeskError> {
+        let account = self.account(handle)?;
+        let closed = self
+            .store()
+            .change_account(account.id, AccountChange::Close, self.now())?;
+        for device in self.store().devices(account.id)? {
+            self.go_offline(&device.key);
+        }
+        Ok(Answer::Done {
+            entry: closed.entry,
+        })
+    }
+
+    fn revoke(&self, handle: &Handle, device: PublicKey) -> Result<Answer, DeskError> {
+        let account = self.account(handle)?;
+        let known = self.store().device(&device)?;
+        if known.is_none_or(|known| known.account != account.id) {
+            return Err(StoreError::from(Reject::DEVICE_UNKNOWN).into());
+        }
+        let revoked = self.store().revoke_device(device, self.now())?;
+        self.go_offline(&device);
+        Ok(Answer::Done {
+            entry: revoked.entry,
+        })
+    }
+
+    fn check(&self) -> Result<Answer, DeskError> {
+        let audit = self.store().verify_all()?;
+        Ok(Answer::Checked {
+            balances: audit.balances,
+            grants: audit.grants,
+            grants_open: audit.open,
+        })
+    }
+
+    fn status(&self) -> Answer {
+        let (network, keys, devices_online) = match &self.place {
+            Place::Running(broker) => (
+                broker.network(),
+                broker.keys(),
+                Some(broker.devices_online()),
+            ),
+            Place::AtRest(opened) => (&opened.network, &opened.keys, None),
+        };
+        Answer::Status(Box::new(Status {
+            name: network.name.clone(),
+            network: network.id.to_string(),
+            currency: network.currency.to_string(),
+            fingerprint: PublicKey::of(keys.signing()).fingerprint(),
+            entry: self.store().head().seq,
+            devices_online,
+            time: self.now(),
+        }))
+    }
+
+    fn describe(&self, account: &Account) -> Result<AccountAnswer, DeskError> {
+        let mut devices = Vec::new();
+        for device in self.store().devices(account.id)? {
+            let last = self.store().last_sign_in(&device.key)?;
+            let signed_in = last.as_ref().map(|last| last.time);
+            devices.push(DeviceAnswer {
+                key: device.key,
+                label: device.label,
+                enrolled: device.enrolled,
+                revoked: device.revoked,
+                signed_in,
+                addresses: last.map_or_else(Vec::new, |last| last.addresses),
+            });
+        }
+        Ok(AccountAnswer {
+            handle: account.handle.clone(),
+            id: account.id,
+            class: account.class.into(),
+            closed: match account.status {
+                AccountStatus::Active => None,
+                AccountStatus::Closed(time) => Some(time),
+            },
+            created: account.created,
+            commission_bp: account.commission_bp,
+            money: self.money(account.id)?,
+            devices,
+        })
+    }
+
+    fn money(&self, account: AccountId) -> Result<Money, StoreError> {
+        let wallet = self.store().wallet(account)?;
+        Ok(Money {
+            currency: wallet.currency.to_string(),
+            posted: wallet.posted,
+            owed: wallet.owed,
+            held: wallet.held,
+            credit_limit: wallet.credit_limit,
+            available: wallet.available,
+            earned: wallet.earned,
+        })
+    }
+
+    fn account(&self, handle: &Handle) -> Result<Account, StoreError> {
+        let account = self.store().account_by_handle(handle)?;
+        account.ok_or_else(|| Reject::ACCOUNT_UNKNOWN.into())
+    }
+
+    /// Tells a running anchor that a device is no longer good.
+    fn go_offline(&self, device: &PublicKey) {
+        match &self.place {
+            Place::Running(broker) => broker.handle_revoked(device),
+            Place::AtRest(_) => {}
+        }
+    }
+
+    fn store(&self) -> &Arc<Embedded> {
+        match &self.place {
+            Place::Running(broker) => broker.store(),
+            Place::AtRest(opened) => &opened.store,
+        }
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+}
+
+/// Accounts in one answer.
+const ACCOUNTS_PAGE: usize = 500;

@@ -1,0 +1,13 @@
+//! The anchor as its nodes and its operator see it: real HTTP, real sockets, real processes.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+
+mod calls;
+mod edge;
+mod harness;
+mod http;
+mod money;
+mod operator;
+mod process;
+mod refusals;
+mod restart;

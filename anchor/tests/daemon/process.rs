@@ -1,0 +1,242 @@
+//! `madang-anchor` as a process: one line for each mistake, and the right exit code.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+fn anchor(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_madang-anchor"));
+    command
+        .arg("--home")
+        .arg(home)
+        .args(arguments)
+        .env_remove("MADANG_LOG");
+    command
+}
+
+fn run(home: &Path, arguments: &[&str]) -> Output {
+    anchor(home, arguments).output().unwrap()
+}
+
+/// Exit code and the one line of standard error.
+fn refused(output: &Output) -> (i32, String) {
+    let line = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(line.matches('\n').count(), 1, "{line}");
+    assert!(line.starts_with("error: "), "{line}");
+    (output.status.code().unwrap(), line.trim_end().to_owned())
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// An anchor that runs until this is dropped.
+struct Daemon {
+    child: Child,
+    line: String,
+}
+
+impl Daemon {
+    fn start(home: &Path) -> Self {
+        let mut child = anchor(home, &["serve", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Self { child, line }
+    }
+
+    /// Sends SIGTERM and waits.
+    fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn every_mistake_is_one_line_and_code_2() {
+    let home = tempfile::tempdir().unwrap();
+    for (arguments, words) in [
+        (&[][..], "subcommand"),
+        (&["reboot"], "reboot"),
+        (&["serve", "--listen", "localhost"], "listen"),
+        (&["serve", "--listen", "0.0.0.0:0"], "in the clear"),
+        (&["serve", "--currency", "won"], "currency"),
+        (&["serve", "--tax-rate", "much"], "tax-rate"),
+        (&["serve", "--tls-cert", "a"], "tls-key"),
+        (
+            &["serve", "--tls-cert", "/none", "--tls-key", "/none"],
+            "/none",
+        ),
+        (&["serve", "--frobnicate"], "--frobnicate"),
+        (&["account"], "command"),
+        (&["account", "add", "no handle"], "no handle"),
+        (&["account", "add", "www"], "kept for the provider"),
+        (
+            &["account", "add", "alice", "--commission-bp", "10001"],
+            "10001",
+        ),
+        (&["account", "add", "alice", "--class", "robot"], "robot"),
+        (&["account", "topup", "alice", "1,000"], "1,000"),
+        (&["account", "topup", "alice", "0"], "above 0"),
+        (&["account", "topup", "alice", "1", "--request", "7"], "7"),
+        (&["device", "revoke", "alice", "key"], "key"),
+    ] {
+        let (code, line) = refused(&run(home.path(), arguments));
+        assert_eq!(code, 2, "{arguments:?}: {line}");
+        assert!(line.contains(words), "{arguments:?}: {line}");
+    }
+    std::fs::write(home.path().join("anchor.toml"), "lisen = 1\n").unwrap();
+    let (code, line) = refused(&run(home.path(), &["serve"]));
+    assert!(
+        code == 2 && line.contains("line 1: unknown field `lisen`"),
+        "{line}"
+    );
+}
+
+#[test]
+fn failures_are_one_line_and_code_1() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, line) = refused(&run(home.path(), &["account", "list"]));
+    assert!(
+        code == 1 && line.contains("there is no anchor in"),
+        "{line}"
+    );
+    let (code, line) = refused(&run(Path::new("/proc/none"), &["serve"]));
+    assert!(code == 1 && line.contains("/proc/none"), "{line}");
+}
+
+#[test]
+fn help_and_version_are_no_mistakes() {
+    let home = tempfile::tempdir().unwrap();
+    assert!(stdout(&run(home.path(), &["--help"])).contains("serve"));
+    assert!(stdout(&run(home.path(), &["--version"])).starts_with("madang-anchor "));
+}
+
+#[test]
+fn commands_do_the_same_on_a_running_anchor_and_at_rest() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let daemon = Daemon::start(home);
+    assert!(
+        daemon.line.starts_with("listening on http://127.0.0.1:"),
+        "{}",
+        daemon.line
+    );
+    operate(home, "alice");
+    let second = refused(&run(home, &["serve", "--listen", "127.0.0.1:0"]));
+    assert_eq!(
+        second,
+        (
+            1,
+            format!("error: another madang-anchor is using {}", home.display())
+        )
+    );
+    assert!(stdout(&run(home, &["status"])).contains("running, 0 devices online"));
+    assert_eq!(daemon.stop(), Some(0));
+
+    operate(home, "bob");
+    assert!(stdout(&run(home, &["status"])).contains("at rest"));
+    let list = stdout(&run(home, &["account", "list"]));
+    let handles: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(handles, ["alice", "bob"]);
+}
+
+fn operate(home: &Path, handle: &str) {
+    let added = stdout(&run(
+        home,
+        &[
+            "account",
+            "add",
+            handle,
+            "--class",
+            "organisation",
+            "--commission-bp",
+            "500",
+        ],
+    ));
+    assert!(
+        added.contains("organisation") && added.contains("password "),
+        "{added}"
+    );
+    let again = refused(&run(home, &["account", "add", handle]));
+    assert!(again.0 == 1 && again.1.contains("taken"), "{again:?}");
+    let request = handle.len().to_string().repeat(32);
+    for _ in 0..2 {
+        let topped_up = stdout(&run(
+            home,
+            &["account", "topup", handle, "12.5", "--request", &request],
+        ));
+        assert!(
+            topped_up.contains("12.5 KRW available"),
+            "the same request is booked once: {topped_up}"
+        );
+    }
+    let other = refused(&run(
+        home,
+        &["account", "topup", handle, "13", "--request", &request],
+    ));
+    assert_eq!(other.0, 1, "{other:?}");
+    let shown: serde_json::Value =
+        serde_json::from_str(&stdout(&run(home, &["account", "show", handle, "--json"]))).unwrap();
+    assert_eq!(
+        (&shown["commission-bp"], &shown["money"]["available"]),
+        (&500.into(), &"12.5".into())
+    );
+    let unknown = refused(&run(home, &["account", "show", "nobody"]));
+    assert!(
+        unknown.0 == 1 && unknown.1.contains("no such account"),
+        "{unknown:?}"
+    );
+    let device = refused(&run(home, &["device", "revoke", handle, &"07".repeat(32)]));
+    assert!(
+        device.0 == 1 && device.1.contains("not enrolled"),
+        "{device:?}"
+    );
+    assert!(stdout(&run(home, &["ledger", "check"])).starts_with("the books balance: "));
+}
+
+#[test]
+fn a_password_may_come_from_standard_input() {
+    let home = tempfile::tempdir().unwrap();
+    let _daemon = Daemon::start(home.path());
+    for (password, code) in [("long enough\n", 0), ("short\n", 1)] {
+        let handle = if code == 0 { "alice" } else { "bob" };
+        let mut child = anchor(home.path(), &["account", "add", handle, "--password-stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(password.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert!(
+            !String::from_utf8_lossy(&output.stdout).contains("password"),
+            "it is not shown again"
+        );
+    }
+}
