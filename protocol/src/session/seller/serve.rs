@@ -147,19 +147,35 @@ impl Seller {
         if one.is_paid && one.position == one.from {
             tab.return_slot(one.rule);
         }
+        let unreceipted = tab.live.count_of(price).min(one.position - one.from);
         if let Some(key) = one
             .key
             .filter(|_| one.gate == Gate::Metered && one.has_offset)
         {
-            let unreceipted = tab.live.count_of(price).min(one.position - one.from);
-            tab.requests
-                .note(key, (one.position - unreceipted, one.position));
+            let now = (one.position - unreceipted, one.position);
+            // Where the two touch, all of both was sent before: a second try that ends early does not forget what the first had sent.
+            let before = tab.known(&key).unwrap_or_default();
+            let touches = now.0 <= before.1 && before.0 <= now.1;
+            let again = if touches {
+                (now.0.min(before.0), now.1.max(before.1))
+            } else {
+                now
+            };
+            tab.requests.note(key, again);
         }
+        let owes = !tab.live.is_zero();
+        // Some of it may have been on its way and never arrive: as lost value it can be served again, and a receipt still pays it.
+        tab.give_up(
+            exposure,
+            &self.terms.account,
+            price.times(unreceipted),
+            now.time,
+        );
         let is_last = !self
             .responses
             .values()
             .any(|other| other.grant == one.grant);
-        let (id, owes) = (one.grant, !tab.live.is_zero());
+        let id = one.grant;
         if is_last && owes {
             self.has_news = true;
             self.announce_time(now);
@@ -197,7 +213,7 @@ impl Seller {
         for id in ids.into_iter().flatten() {
             let is_open = self
                 .tab(id)
-                .is_some_and(|tab| !tab.is_final() && !tab.live.is_zero());
+                .is_some_and(|tab| !tab.is_final() && tab.may_be_receipted());
             if is_open {
                 self.ask(id, now);
             }
@@ -263,7 +279,7 @@ impl Seller {
     ) -> Result<(), Reject> {
         let tab = &self.tabs[at];
         let is_blocked = exposure.room(&self.terms.account, tab.floor()).is_zero();
-        if is_blocked && tab.live.is_zero() && response.again_from_here() == 0 {
+        if is_blocked && !tab.may_be_receipted() && response.again_from_here() == 0 {
             return Err(Reject::EXPOSURE_REACHED);
         }
         Ok(())

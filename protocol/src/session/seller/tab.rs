@@ -36,6 +36,8 @@ pub(super) struct Tab {
     pub(super) receipt: Option<Sealed<Receipt>>,
     /// This tab's part of the account's live debt.
     pub(super) live: Value,
+    /// Value of closed responses that stands as lost already, and that the buyer may still receipt.
+    given_up: Value,
     pub(super) requests: Requests<Unreceipted>,
     /// Of the grant that this one succeeds.
     requests_before: Requests<Unreceipted>,
@@ -65,6 +67,7 @@ impl Tab {
             counters: vec![Counters::default(); rules],
             receipt,
             live: Value::ZERO,
+            given_up: Value::ZERO,
             requests: Requests::default(),
             requests_before: Requests::default(),
             credit: vec![0; rules],
@@ -261,6 +264,7 @@ impl Tab {
         let used = paid - ahead;
         let from_live = used.min(self.live);
         self.live -= from_live;
+        self.given_up -= used - from_live;
         exposure.honour(account, from_live, used - from_live, ahead);
         for (counted, signed) in self.counters.iter_mut().zip(&next.counters) {
             counted.bytes = counted.bytes.max(signed.bytes);
@@ -269,6 +273,25 @@ impl Tab {
         }
         self.receipt = Some(next.clone());
         Ok(Effect::Honoured { passes })
+    }
+
+    /// A response has ended of which so much is not receipted.
+    pub(super) fn give_up(
+        &mut self,
+        exposure: &mut Exposure,
+        account: &AccountId,
+        value: Value,
+        now: UnixMillis,
+    ) {
+        let value = value.min(self.live);
+        exposure.lose(account, value, now);
+        self.live -= value;
+        self.given_up += value;
+    }
+
+    /// Whether a receipt may still come that makes room.
+    pub(super) fn may_be_receipted(&self) -> bool {
+        !self.live.is_zero() || !self.given_up.is_zero()
     }
 
     /// Nothing is open under this grant, and the buyer has had its say: its count holds, and the difference is lost.
@@ -280,6 +303,7 @@ impl Tab {
     ) {
         exposure.lose(account, self.live, now);
         self.live = Value::ZERO;
+        self.given_up = Value::ZERO;
         self.take_buyers_count();
     }
 
@@ -307,7 +331,9 @@ impl Tab {
             *from = receipted;
         }
         next.live += self.live;
+        next.given_up += self.given_up;
         self.live = Value::ZERO;
+        self.given_up = Value::ZERO;
         next.requests_before = std::mem::take(&mut self.requests);
     }
 
@@ -318,6 +344,6 @@ impl Tab {
 
     /// The most that may stay unreceipted, as the buyer is told.
     pub(super) fn window(&self, exposure: &Exposure, account: &AccountId) -> Amount {
-        (exposure.room(account, self.floor()) + self.live).round_down()
+        (exposure.room(account, self.floor()) + self.live + self.given_up).round_down()
     }
 }

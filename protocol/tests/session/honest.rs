@@ -1,0 +1,99 @@
+//! Honest pairs: whatever the prices, windows, chunks and interruptions, everything that is wanted arrives, and every bound holds on the way.
+
+use madang_protocol::{amount::Amount, session::exposure::Policy};
+use proptest::prelude::*;
+
+use super::{
+    issuer::{rule, tariff},
+    world::{Transition, Want, World},
+};
+
+pub fn strict(window_start: u64, window_max: u64) -> Policy {
+    Policy {
+        window_start: Amount::from_micros(window_start),
+        window_max: Amount::from_micros(window_max),
+        cap: Amount::from_micros(1 << 50),
+        forgiven_per_mille: 0,
+        forgiven_per_day: Amount::ZERO,
+    }
+}
+
+fn want(rule: usize, octets: u64, resumes: bool) -> Want {
+    Want {
+        rule,
+        octets,
+        resumes,
+        got: 0,
+        done: false,
+    }
+}
+
+fn transition() -> impl Strategy<Value = Transition> {
+    prop_oneof![
+        4 => (0..4_usize).prop_map(Transition::Request),
+        6 => (1..200_000_u64).prop_map(Transition::Send),
+        6 => (1..200_000_u64).prop_map(Transition::DeliverBody),
+        8 => Just(Transition::DeliverToSeller),
+        8 => Just(Transition::DeliverToBuyer),
+        4 => (1..3_000_u64).prop_map(Transition::Pass),
+        1 => Just(Transition::Break),
+        1 => Just(Transition::BreakFrames),
+        3 => Just(Transition::Connect),
+        1 => Just(Transition::Cancel),
+        1 => Just(Transition::ForgetBuyer),
+    ]
+}
+
+fn prices() -> impl Strategy<Value = (u64, u64, u64)> {
+    let price = || prop_oneof![Just(0_u64), 1..5_000_000_u64];
+    (price(), price(), price()).prop_filter("one price at least", |(request, mib, minute)| {
+        request + mib + minute > 0
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn honest_pairs_finish_after_any_history(
+        first in prices(),
+        second in prices(),
+        window in 0..2_000_000_u64,
+        grant_max in 20_000_000..80_000_000_u64,
+        sizes in proptest::collection::vec((0..2_usize, 1..3_000_000_u64), 1..4),
+        history in proptest::collection::vec(transition(), 0..200),
+        chunk in prop_oneof![1_000..70_000_u64, Just(1 << 18)],
+    ) {
+        let list = tariff(vec![rule(first.0, first.1, first.2), rule(second.0, second.1, second.2)], 1);
+        let wants = sizes.iter().map(|(rule, octets)| want(*rule, *octets, true)).collect();
+        // Time that one end counted and the other did not cannot be served again: only forgiving makes up for it.
+        let per_minute = first.2 + second.2;
+        let policy = Policy { forgiven_per_day: Amount::from_micros(per_minute * 1_440), ..strict(window, 4 * window) };
+        let mut world = World::new(list, policy, wants, grant_max, 1 << 40);
+        for step in history {
+            world.step(step);
+        }
+        if world.stopped.is_none() {
+            let done = world.run_fair(6_000, chunk, 20);
+            prop_assert!(done, "{}", world.describe());
+        }
+    }
+}
+
+#[test]
+fn a_download_per_mib_is_paid_to_the_octet() {
+    let list = tariff(vec![rule(0, 2_000_000, 0)], 1);
+    let mut world = World::new(
+        list,
+        strict(1_000_000, 8_000_000),
+        vec![want(0, 100 << 20, true)],
+        1 << 40,
+        1 << 40,
+    );
+    assert!(world.run_fair(2_000, 1 << 18, 1));
+    assert_eq!(world.buyer.counted().micros(), 200_000_000);
+    assert!(world.run_fair(1, 1, 6_000));
+    world.step(Transition::DeliverToSeller);
+    assert_eq!(world.buyer.signed().micros(), 200_000_000);
+    assert_eq!(world.refusals, 0);
+}

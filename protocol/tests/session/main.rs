@@ -1,0 +1,9 @@
+//! Both machines of a paying session against each other, and against cheats, over connections that break: the bounds of paying hold after every step.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "one test binary of several files")]
+
+mod buyers;
+mod honest;
+mod issuer;
+mod sellers;
+mod world;

@@ -1,0 +1,235 @@
+//! Sellers that cheat: a buyer loses one request's price at most, and signs for nothing that it did not receive.
+
+use std::time::Duration;
+
+use madang_protocol::{
+    amount::Amount,
+    ids::{AccountId, GrantId, SessionId},
+    record::receipt::Counters,
+    record::tariff::Rule,
+    reject::Reject,
+    session::{
+        buyer::{Buyer, BuyerEvent, BuyerTerms, Ended, Head},
+        frame::{Elapsed, NeedReceipt, ResponseId, RuleTime, SellerFrame, Welcome, Window},
+    },
+};
+
+use super::issuer::{
+    Clock, GrantFor, NETWORK, SELLER, SELLER_ACCOUNT, grant, key, passport, public, rule, tariff,
+    trust,
+};
+
+const GRANT: GrantId = GrantId([1; 16]);
+
+/// A buyer whose grant a cheat has accepted with a window of `window`.
+fn ready(rules: Vec<Rule>, window: u64, budget: u64, clock: &Clock) -> Buyer {
+    let list = tariff(rules, 1);
+    let terms = BuyerTerms {
+        network: NETWORK,
+        site: "seller".parse().unwrap(),
+        seller: public(SELLER),
+        budget: Amount::from_micros(budget),
+        patience: Duration::from_secs(30),
+    };
+    let mut buyer = Buyer::new(terms, key(9));
+    let account = AccountId([9; 16]);
+    buyer.handle_connected(&passport(9, account, "buyer"), &[]);
+    let wanted = GrantFor {
+        id: 1,
+        device: 9,
+        account,
+        amount_max: 1 << 40,
+        predecessor: None,
+        now: clock.now.time,
+    };
+    buyer
+        .present_grant(grant(&list, wanted), list.clone(), None)
+        .unwrap();
+    let welcome = Welcome {
+        session: SessionId([1; 16]),
+        passport: passport(SELLER, SELLER_ACCOUNT, "seller").into_unverified(),
+        tariff: list.tariff_hash(),
+        window: Amount::from_micros(window),
+        receipt: None,
+    };
+    buyer
+        .handle_frame(SellerFrame::Welcome(Box::new(welcome)), &trust(), clock.now)
+        .unwrap();
+    let window = Window {
+        grant: GRANT,
+        amount: Amount::from_micros(window),
+    };
+    buyer
+        .handle_frame(SellerFrame::Window(window), &trust(), clock.now)
+        .unwrap();
+    buyer
+}
+
+fn head(number: u64) -> Head {
+    Head {
+        response: ResponseId(number),
+        rule: 0,
+        key: None,
+        uploaded: 0,
+    }
+}
+
+fn signed(buyer: &mut Buyer) -> (u64, Counters) {
+    let mut count = 0;
+    while let Some(event) = buyer.poll_event() {
+        if let BuyerEvent::Signed(_) | BuyerEvent::Final(_) = event {
+            count += 1;
+        }
+    }
+    while buyer.poll_transmit().is_some() {}
+    let counters = buyer
+        .receipt()
+        .and_then(|receipt| receipt.counters.first().copied());
+    (count, counters.unwrap_or_default())
+}
+
+#[test]
+fn a_seller_that_takes_and_never_sends_gets_one_requests_price() {
+    let mut clock = Clock::new();
+    let mut buyer = ready(vec![rule(500, 0, 0)], 1_000_000, 1 << 40, &clock);
+    for number in 1..=20 {
+        buyer.open_response(&head(number), clock.now).unwrap();
+    }
+    assert_eq!(signed(&mut buyer).1.requests, 1);
+    clock.pass(30_000);
+    buyer.handle_timeout(clock.now);
+    assert_eq!(buyer.stopped(), Some(Reject::BODY_NOT_DELIVERED));
+    for number in 1..=20 {
+        buyer.close_response(ResponseId(number), Ended::Failed, clock.now);
+    }
+    assert_eq!(
+        buyer.open_response(&head(21), clock.now),
+        Err(Reject::BODY_NOT_DELIVERED)
+    );
+    assert_eq!(
+        buyer.buy_pass(0, clock.now),
+        Err(Reject::BODY_NOT_DELIVERED)
+    );
+    assert_eq!(buyer.signed().micros(), 500);
+    buyer.agree_again();
+    assert_eq!(buyer.open_response(&head(22), clock.now), Ok(()));
+}
+
+#[test]
+fn breaking_the_line_again_and_again_stops_the_buyer_too() {
+    let clock = Clock::new();
+    let mut buyer = ready(vec![rule(500, 0, 0)], 1_000_000, 1 << 40, &clock);
+    let key = Some(madang_protocol::rules::metering::RequestKey([5; 16]));
+    for number in 1..=3 {
+        buyer
+            .open_response(
+                &Head {
+                    key,
+                    ..head(number)
+                },
+                clock.now,
+            )
+            .unwrap();
+        buyer.close_response(ResponseId(number), Ended::Interrupted, clock.now);
+    }
+    // The same request is paid once, however often it is tried.
+    assert_eq!(buyer.signed().micros(), 500);
+    buyer.open_response(&head(4), clock.now).unwrap();
+    buyer.close_response(ResponseId(4), Ended::Failed, clock.now);
+    assert_eq!(buyer.stopped(), Some(Reject::BODY_NOT_DELIVERED));
+    assert_eq!(buyer.signed().micros(), 1_000);
+}
+
+#[test]
+fn overcounted_octets_time_and_requests_are_not_signed() {
+    let mut clock = Clock::new();
+    let mut buyer = ready(vec![rule(0, 1 << 20, 60_000)], 1_000, 1 << 40, &clock);
+    buyer.open_response(&head(1), clock.now).unwrap();
+    buyer.received(ResponseId(1), 100, clock.now).unwrap();
+    clock.pass(3_000);
+    let claims = Counters {
+        requests: 9,
+        bytes: 1 << 40,
+        milliseconds: 1 << 40,
+        passes: 9,
+    };
+    let elapsed = Elapsed {
+        grant: GRANT,
+        rules: vec![
+            RuleTime {
+                rule: 0,
+                milliseconds: 1 << 40,
+            },
+            RuleTime {
+                rule: 31,
+                milliseconds: 1,
+            },
+        ],
+    };
+    buyer
+        .handle_frame(SellerFrame::Elapsed(elapsed), &trust(), clock.now)
+        .unwrap();
+    let need = NeedReceipt {
+        grant: GRANT,
+        counters: vec![claims; 3],
+    };
+    buyer
+        .handle_frame(SellerFrame::NeedReceipt(need), &trust(), clock.now)
+        .unwrap();
+    let expected = Counters {
+        requests: 0,
+        bytes: 100,
+        milliseconds: 5_000,
+        passes: 0,
+    };
+    assert_eq!(signed(&mut buyer).1, expected);
+}
+
+#[test]
+fn asking_in_a_loop_costs_no_signatures() {
+    let mut clock = Clock::new();
+    let mut buyer = ready(vec![rule(0, 1 << 20, 0)], 1_000_000, 1 << 40, &clock);
+    buyer.open_response(&head(1), clock.now).unwrap();
+    let mut count = 0;
+    let mut frames = 0;
+    for round in 0..10_000_u64 {
+        clock.pass(1);
+        if round.is_multiple_of(10) {
+            buyer.received(ResponseId(1), 1, clock.now).unwrap();
+        }
+        let need = NeedReceipt {
+            grant: GRANT,
+            counters: vec![Counters {
+                bytes: 1 << 40,
+                ..Counters::default()
+            }],
+        };
+        buyer
+            .handle_frame(SellerFrame::NeedReceipt(need), &trust(), clock.now)
+            .unwrap();
+        buyer.handle_timeout(clock.now);
+        while buyer.poll_transmit().is_some() {
+            frames += 1;
+        }
+        count += signed(&mut buyer).0;
+    }
+    assert!(
+        count <= 101 && frames <= 110,
+        "{count} signatures, {frames} frames in ten seconds"
+    );
+}
+
+#[test]
+fn a_budget_is_never_signed_over() {
+    let clock = Clock::new();
+    let mut buyer = ready(vec![rule(0, 1 << 20, 0)], 0, 5_000, &clock);
+    buyer.open_response(&head(1), clock.now).unwrap();
+    assert_eq!(buyer.received(ResponseId(1), 5_000, clock.now), Ok(()));
+    assert_eq!(
+        buyer.received(ResponseId(1), 1, clock.now),
+        Err(Reject::BUDGET_EXCEEDED)
+    );
+    buyer.finish(clock.now);
+    assert_eq!(buyer.signed().micros(), 5_000);
+    assert!(buyer.is_closed());
+}
