@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound};
 
 use madang_protocol::{
     amount::Currency,
-    ids::{AccountId, GrantId},
+    ids::{AccountId, GrantId, RecordHash},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What an audit went through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Audit {
     /// Balances.
     pub balances: u64,
@@ -24,12 +24,23 @@ pub struct Audit {
     pub grants: u64,
     /// Grants whose hold has not ended.
     pub open: u64,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// BLAKE3 over all rows in their order: the same for two stores of the same journal.
+    pub digest: RecordHash,
 }
 
 /// Goes through all balances and grants: debits equal credits in every currency; each wallet holds what its open grants may still cost; what is
 /// settled is within its grant and split whole; earnings, commission and tax are what was debited.
 pub fn audit(view: &impl View) -> Result<Audit, Fault> {
-    let mut audit = Audit::default();
+    let (rows, digest) = digest(view)?;
+    let mut audit = Audit {
+        balances: 0,
+        grants: 0,
+        open: 0,
+        rows,
+        digest,
+    };
     let mut posted: BTreeMap<[u8; 3], i128> = BTreeMap::new();
     let mut held: BTreeMap<(AccountId, [u8; 3]), i128> = BTreeMap::new();
     each(view, Table::Balance, |key, row| {
@@ -73,6 +84,22 @@ pub fn audit(view: &impl View) -> Result<Audit, Fault> {
         return Err(Invariant::HoldCovers.into());
     }
     Ok(audit)
+}
+
+fn digest(view: &impl View) -> Result<(u64, RecordHash), Fault> {
+    let (mut rows, mut hasher) = (0, blake3::Hasher::new());
+    for table in Table::ALL {
+        each(view, table, |key, row| {
+            rows += 1;
+            hasher.update(&[table as u8]);
+            for part in [key, row] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+            Ok(())
+        })?;
+    }
+    Ok((rows, RecordHash(*hasher.finalize().as_bytes())))
 }
 
 fn letters(currency: Currency) -> [u8; 3] {

@@ -361,3 +361,7 @@ fn judgement_of(code: u16) -> Judgement {
         number => Judgement::Rejected(Reject(number)),
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;

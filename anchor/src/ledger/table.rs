@@ -58,6 +58,34 @@ pub enum Table {
     Presence = 22,
 }
 
+impl Table {
+    /// All tables of rows.
+    pub const ALL: [Self; 22] = [
+        Self::Account,
+        Self::Handle,
+        Self::Device,
+        Self::AccountDevice,
+        Self::SignIn,
+        Self::Spending,
+        Self::Balance,
+        Self::TopUp,
+        Self::Request,
+        Self::Grant,
+        Self::Progress,
+        Self::Tariff,
+        Self::TariffUse,
+        Self::Quota,
+        Self::Batch,
+        Self::Pass,
+        Self::Bill,
+        Self::Deadline,
+        Self::Revocation,
+        Self::RevocationSequence,
+        Self::Usage,
+        Self::Presence,
+    ];
+}
+
 /// One side of every entry. Every entry moves money between these, in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LedgerAccount {
