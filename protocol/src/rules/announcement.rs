@@ -86,3 +86,118 @@ pub fn succeeds(held: &Announcement, next: &Announcement) -> Result<Succession, 
         Err(Reject::SEQUENCE_OLD)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::time::Duration;
+
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::{
+        ids::{AccountId, KeyId, NetworkId, PublicKey},
+        record::{passport::Role, tariff::Audience},
+    };
+
+    const NETWORK: NetworkId = NetworkId([1; 16]);
+    const ISSUED: UnixMillis = UnixMillis(1_795_000_000_000);
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn trust() -> Trust {
+        Trust::new(NETWORK, &[PublicKey::of(&key(3))])
+    }
+
+    fn announcement(sequence: u64, life: u64, title: &str) -> Announcement {
+        let passport = Passport {
+            issuer: KeyId::of(&PublicKey::of(&key(3))),
+            account: AccountId([2; 16]),
+            handle: "alice".parse().unwrap(),
+            device: PublicKey::of(&key(1)),
+            role: Role::Subscriber,
+            issued: ISSUED,
+            renew_after: ISSUED.plus(Duration::from_secs(86_400)),
+            expires: ISSUED.plus(Duration::from_secs(14 * 86_400)),
+        };
+        Announcement {
+            device: PublicKey::of(&key(1)),
+            site: "blog--alice".parse().unwrap(),
+            title: title.into(),
+            description: String::new(),
+            keywords: vec![],
+            tariff: None,
+            audience: Audience::Anyone,
+            addresses: vec![],
+            sequence,
+            issued: ISSUED,
+            expires: ISSUED.plus(Duration::from_secs(life)),
+            passport: Sealed::sign(passport, NETWORK, &key(3))
+                .unwrap()
+                .into_unverified(),
+        }
+    }
+
+    fn judged(announcement: Announcement, now: UnixMillis) -> Result<(), Reject> {
+        let sealed = Sealed::sign(announcement, NETWORK, &key(1)).unwrap();
+        let from = Standpoint {
+            now,
+            anchor_reached: Some(now),
+            revocations: None,
+        };
+        believe(sealed.into_unverified(), &trust(), &from).map(|_| ())
+    }
+
+    #[test]
+    fn r_50_to_r_52_what_is_good_now_is_believed() {
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(judged(announcement(1, 3_600, "a"), ISSUED), Ok(()));
+        assert_eq!(
+            judged(announcement(1, 3_600, "a"), ISSUED.plus(hour)),
+            Err(Reject::RECORD_EXPIRED)
+        );
+        assert_eq!(
+            judged(announcement(1, 3_600, "a"), ISSUED.minus(hour)),
+            Err(Reject::RECORD_FROM_FUTURE)
+        );
+        let withdrawal = announcement(2, 0, "a");
+        assert!(withdrawal.withdraws());
+        assert_eq!(judged(withdrawal.clone(), ISSUED.plus(47 * hour)), Ok(()));
+        assert_eq!(
+            judged(withdrawal, ISSUED.plus(48 * hour)),
+            Err(Reject::RECORD_EXPIRED)
+        );
+        let mut forged = announcement(1, 3_600, "a");
+        let foreign = Passport {
+            issuer: KeyId::of(&PublicKey::of(&key(4))),
+            ..forged.passport.claims().clone()
+        };
+        forged.passport = Sealed::sign(foreign, NETWORK, &key(4))
+            .unwrap()
+            .into_unverified();
+        assert_eq!(judged(forged, ISSUED), Err(Reject::SIGNER_UNKNOWN));
+    }
+
+    #[test]
+    fn r_53_the_higher_sequence_holds_and_the_same_is_taken_again() {
+        let held = announcement(5, 10, "a");
+        assert_eq!(succeeds(&held, &held), Ok(Succession::Same));
+        assert_eq!(
+            succeeds(&held, &announcement(6, 10, "b")),
+            Ok(Succession::Newer)
+        );
+        assert_eq!(
+            succeeds(&held, &announcement(5, 10, "b")),
+            Err(Reject::SEQUENCE_OLD)
+        );
+        assert_eq!(
+            succeeds(&held, &announcement(4, 10, "a")),
+            Err(Reject::SEQUENCE_OLD)
+        );
+        let mut other = announcement(6, 10, "a");
+        other.site = "alice".parse().unwrap();
+        assert_eq!(succeeds(&held, &other), Err(Reject::ANNOUNCEMENT_MISKEYED));
+    }
+}

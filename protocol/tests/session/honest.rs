@@ -97,3 +97,25 @@ fn a_download_per_mib_is_paid_to_the_octet() {
     assert_eq!(world.buyer.signed().micros(), 200_000_000);
     assert_eq!(world.refusals, 0);
 }
+
+#[test]
+fn a_payment_used_for_another_request_is_made_up_for() {
+    let list = tariff(vec![rule(1_000, 0, 0)], 1);
+    let wants = vec![want(0, 10, true), want(0, 10, true)];
+    let mut world = World::new(list, strict(1_000_000, 8_000_000), wants, 1 << 40, 1 << 40);
+    world.step(Transition::Connect);
+    for _ in 0..8 {
+        world.step(Transition::DeliverToSeller);
+        world.step(Transition::DeliverToBuyer);
+    }
+    // The first is signed for, and the receipt is lost; what it paid is found after the second was asked for.
+    world.step(Transition::Request(0));
+    world.step(Transition::DeliverBody(10));
+    world.step(Transition::BreakFrames);
+    world.step(Transition::Connect);
+    world.step(Transition::DeliverToSeller);
+    world.step(Transition::DeliverToBuyer);
+    world.step(Transition::Request(1));
+    assert!(world.run_fair(50, 10, 20));
+    assert_eq!(world.buyer.counted().micros(), 2_000);
+}

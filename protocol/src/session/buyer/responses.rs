@@ -85,7 +85,8 @@ impl Buyer {
                 self.broken_bodies = 0;
                 self.pay_requests(now)?;
             }
-            Price::ToBePaid | Price::Counted => {}
+            Price::ToBePaid => self.pay_served(response, now)?,
+            Price::Counted => {}
         }
         self.count_octets(response, octets, now)
     }
@@ -93,6 +94,16 @@ impl Buyer {
     /// A response has ended.
     pub fn close_response(&mut self, response: ResponseId, ended: Ended, now: Moment) {
         self.count_time(now);
+        let is_to_be_paid = self
+            .responses
+            .get(&response)
+            .is_some_and(|one| one.price == Price::ToBePaid);
+        if ended == Ended::Complete
+            && is_to_be_paid
+            && let Err(reject) = self.pay_served(response, now)
+        {
+            self.stop(reject);
+        }
         let Some(one) = self.responses.remove(&response) else {
             return;
         };
@@ -279,6 +290,28 @@ impl Buyer {
             self.sign(one.grant, Some(response), false, now)?;
         }
         Ok(())
+    }
+
+    /// The seller serves a request that waits to be paid, with what was signed for another: it is paid at once, or the other would wait for ever.
+    fn pay_served(&mut self, response: ResponseId, now: Moment) -> Result<(), Reject> {
+        self.to_pay.retain(|waiting| *waiting != response);
+        let Some(one) = self.responses.get_mut(&response) else {
+            return Ok(());
+        };
+        one.price = Price::Counted;
+        let (id, rule, key) = (one.grant, one.rule, one.key);
+        let unit = Counters {
+            requests: 1,
+            ..Counters::default()
+        };
+        let tab = self.tabs().find(|tab| tab.id() == id);
+        if !tab.is_some_and(|tab| tab.fits(rule, &unit, self.limit_of(tab))) {
+            return Err(Reject::BUDGET_EXCEEDED);
+        }
+        if let Some(tab) = self.tab_mut(id) {
+            tab.count_request(rule, key);
+        }
+        self.sign(id, Some(response), false, now)
     }
 
     /// Signs when half a window is unreceipted, when the seller waits for what has come, or when it has been long enough.
