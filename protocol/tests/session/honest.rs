@@ -99,7 +99,7 @@ fn a_download_per_mib_is_paid_to_the_octet() {
 }
 
 #[test]
-fn a_payment_used_for_another_request_is_made_up_for() {
+fn a_receipt_lost_with_the_line_still_pays_its_request() {
     let list = tariff(vec![rule(1_000, 0, 0)], 1);
     let wants = vec![want(0, 10, true), want(0, 10, true)];
     let mut world = World::new(list, strict(1_000_000, 8_000_000), wants, 1 << 40, 1 << 40);
@@ -108,7 +108,7 @@ fn a_payment_used_for_another_request_is_made_up_for() {
         world.step(Transition::DeliverToSeller);
         world.step(Transition::DeliverToBuyer);
     }
-    // The first is signed for, and the receipt is lost; what it paid is found after the second was asked for.
+    // The first is signed for, and the receipt is lost with the line.
     world.step(Transition::Request(0));
     world.step(Transition::DeliverBody(10));
     world.step(Transition::BreakFrames);

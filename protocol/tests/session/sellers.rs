@@ -233,3 +233,14 @@ fn a_budget_is_never_signed_over() {
     assert_eq!(buyer.signed().micros(), 5_000);
     assert!(buyer.is_closed());
 }
+
+#[test]
+fn a_request_served_before_it_is_paid_is_paid_when_its_body_comes() {
+    let clock = Clock::new();
+    let mut buyer = ready(vec![rule(500, 0, 0)], 1_000_000, 1 << 40, &clock);
+    buyer.open_response(&head(1), clock.now).unwrap();
+    buyer.open_response(&head(2), clock.now).unwrap();
+    assert_eq!(signed(&mut buyer).1.requests, 1);
+    buyer.received(ResponseId(2), 10, clock.now).unwrap();
+    assert_eq!(signed(&mut buyer).1.requests, 2);
+}
