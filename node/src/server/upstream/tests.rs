@@ -49,10 +49,13 @@ fn octets(text: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
+/// Frames that a test feeds ahead of its reader.
+const FED_MAX: usize = 16;
+
 /// A body that the test feeds frame by frame.
-fn fed() -> (mpsc::UnboundedSender<Bytes>, Body) {
+fn fed() -> (mpsc::Sender<Bytes>, Body) {
     use futures::StreamExt as _;
-    let (sender, receiver) = mpsc::unbounded();
+    let (sender, receiver) = mpsc::channel(FED_MAX);
     (
         sender,
         StreamBody::new(receiver.map(|octets| Ok(Frame::data(octets)))).boxed_unsync(),

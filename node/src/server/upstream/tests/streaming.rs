@@ -28,13 +28,13 @@ async fn content_streams_both_ways_at_once() {
         )
     })
     .await;
-    let (sender, body) = fed();
+    let (mut sender, body) = fed();
     let reply = upstream(app.address)
         .forward(Request::post("/echo").body(body).unwrap(), &visitor())
         .await;
     let mut echo = reply.response.into_body();
     for round in ["one", "two", "three"] {
-        sender.unbounded_send(Bytes::from(round)).unwrap();
+        sender.try_send(Bytes::from(round)).unwrap();
         assert_eq!(
             echo.frame().await.unwrap().unwrap().into_data().unwrap(),
             round
@@ -46,7 +46,7 @@ async fn content_streams_both_ways_at_once() {
 
 #[tokio::test]
 async fn events_arrive_one_by_one() {
-    let (sender, events) = fed();
+    let (mut sender, events) = fed();
     let events = Mutex::new(Some(events));
     let app = Served::by(move |_| {
         let events = events.lock().take().unwrap();
@@ -64,7 +64,7 @@ async fn events_arrive_one_by_one() {
         .into_body();
     for round in 0..3 {
         let event = format!("data: {round}\n\n");
-        sender.unbounded_send(Bytes::from(event.clone())).unwrap();
+        sender.try_send(Bytes::from(event.clone())).unwrap();
         assert_eq!(
             stream.frame().await.unwrap().unwrap().into_data().unwrap(),
             event
@@ -129,9 +129,9 @@ async fn an_answer_may_come_before_the_upload_has_ended() {
             .unwrap()
     })
     .await;
-    let (sender, body) = fed();
+    let (mut sender, body) = fed();
     sender
-        .unbounded_send(Bytes::from_static(b"the beginning"))
+        .try_send(Bytes::from_static(b"the beginning"))
         .unwrap();
     let reply = upstream(app.address)
         .forward(Request::post("/").body(body).unwrap(), &visitor())
