@@ -6,16 +6,26 @@
 //! * [`broker`] is the client of the anchor.
 //! * [`mesh`] joins nodes; it alone knows the swarm. [`web`] is HTTP over its streams, [`server`] the personal web server.
 //! * [`fetch`] gets something from a site by name; [`proxy`] does so for a plain browser on this PC.
+//! * [`app`] puts the daemon together.
+//! * [`control`] takes the owner's commands over a Unix socket.
+//! * [`usage`] counts how much the sites are used, for statistics.
 
+pub mod app;
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
+pub mod doctor;
 pub mod fetch;
 pub mod files;
 pub mod home;
 pub mod identity;
+pub mod join;
 pub mod mesh;
 pub mod proxy;
 pub mod server;
+pub mod service;
 pub mod standing;
+pub mod usage;
 pub mod web;

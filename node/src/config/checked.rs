@@ -7,14 +7,17 @@ use std::{
     time::Duration,
 };
 
-use libp2p::Multiaddr;
 use madang_protocol::{
     amount::{Amount, Currency},
     limits::{ADDRESSES_MAX, SITES_PER_DEVICE_MAX},
 };
 
 use super::{ConfigError, Money, Raw, RawMesh, RawProxy, RawSelling, SiteConfig, parse_duration};
-use crate::{broker::AnchorAddress, home::Home};
+use crate::{
+    broker::AnchorAddress,
+    home::Home,
+    mesh::{Multiaddr, Transport},
+};
 
 /// Every interface, on ports that the system chooses.
 const LISTEN: &[&str] = &["/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0"];
@@ -62,17 +65,6 @@ pub struct MeshConfig {
     pub announce: Vec<Multiaddr>,
     /// In the order of preference.
     pub transports: Vec<Transport>,
-}
-
-/// A way in which two nodes can be connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// QUIC.
-    Quic,
-    /// TCP with TLS 1.3.
-    TcpTls,
-    /// TCP with Noise.
-    TcpNoise,
 }
 
 /// Where the local proxy listens: loopback, both.

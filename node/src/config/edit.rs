@@ -1,6 +1,6 @@
 //! Changes of `madang.toml` by commands. The file is read, changed, checked and replaced under a lock; comments in it are not kept.
 
-use std::fs::OpenOptions;
+use std::{fs::OpenOptions, path::PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -42,6 +42,21 @@ pub fn remove_site(home: &Home, part: Option<&str>) -> Result<bool, ConfigError>
 /// [`ConfigError`]; the file is as it was then.
 pub fn set_listen(home: &Home, addresses: Vec<String>) -> Result<(), ConfigError> {
     change(home, |raw| raw.mesh.listen = Some(addresses))
+}
+
+/// Keeps what a connection to the anchor needs.
+///
+/// # Errors
+/// [`ConfigError`]; the file is as it was then.
+pub fn set_anchor(
+    home: &Home,
+    ca_file: Option<PathBuf>,
+    insecure_http: bool,
+) -> Result<(), ConfigError> {
+    change(home, |raw| {
+        raw.anchor.ca_file = ca_file;
+        raw.anchor.insecure_http = insecure_http.then_some(true);
+    })
 }
 
 /// Names are compared in canonical form; one that has none equals nothing, and the check refuses it.

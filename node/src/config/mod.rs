@@ -9,9 +9,9 @@ mod raw;
 mod site;
 mod units;
 
-pub use checked::{AnchorConfig, Budgets, Config, MeshConfig, ProxyConfig, Selling, Transport};
-pub use edit::{add_site, remove_site, set_listen};
+pub use checked::{AnchorConfig, Budgets, Config, MeshConfig, ProxyConfig, Selling};
+pub use edit::{add_site, remove_site, set_anchor, set_listen};
 pub use error::ConfigError;
 pub use raw::{Raw, RawAnchor, RawBudget, RawMesh, RawProxy, RawSelling, RawSite};
-pub use site::{SiteConfig, Source};
+pub use site::{Price, SiteConfig, Source, parse_part};
 pub use units::{Money, UnitError, parse_duration, parse_size};

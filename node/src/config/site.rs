@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 
 use http::Uri;
 use madang_protocol::{
+    amount::Currency,
     keyword,
     limits::{DESCRIPTION_BYTES_MAX, KEYWORDS_MAX, TARIFF_RULES_MAX, TITLE_BYTES_MAX},
     name::{Handle, NameError, SiteName},
-    record::tariff::Audience,
+    record::tariff::{Audience, Rule},
+    rules::price::parse_rule,
 };
 
 use super::{ConfigError, RawSite};
+
+/// Octets of title, description and keywords together: beside eight addresses and a passport they fit an announcement.
+const WORDS_BYTES_MAX: usize = 1_600;
 
 /// What a site serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,15 @@ pub enum Source {
     Url(Uri),
     /// The application on this Unix socket.
     Unix(PathBuf),
+}
+
+/// One line of a price list, and the currency that it is written in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Price {
+    /// What a tariff says.
+    pub rule: Rule,
+    /// Of its amounts; `None` where it has none.
+    pub currency: Option<Currency>,
 }
 
 /// One site.
@@ -40,8 +54,8 @@ pub struct SiteConfig {
     pub keywords: Vec<String>,
     /// Who may use it.
     pub audience: Audience,
-    /// Pattern and price, as written, in the order in which they are tried.
-    pub prices: Vec<(String, String)>,
+    /// In the order in which they are tried.
+    pub prices: Vec<Price>,
 }
 
 impl SiteConfig {
@@ -52,7 +66,7 @@ impl SiteConfig {
     pub fn check(raw: &RawSite, base: &Path) -> Result<Self, ConfigError> {
         let part = match raw.name.as_deref() {
             None | Some("") => None,
-            Some(name) => Some(part(name)?),
+            Some(name) => Some(parse_part(name)?),
         };
         let place = |key: &str| place(part.as_deref(), key);
         let title = raw.title.clone().unwrap_or_default();
@@ -66,17 +80,53 @@ impl SiteConfig {
                 return Err(ConfigError::value(place(key), reason));
             }
         }
+        let words = raw
+            .keywords
+            .iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>();
+        if title.len() + description.len() + words > WORDS_BYTES_MAX {
+            let reason = format!(
+                "title, description and keywords have at most {WORDS_BYTES_MAX} octets together"
+            );
+            return Err(ConfigError::value(place(""), reason));
+        }
+        let audience =
+            audience(raw).map_err(|reason| ConfigError::value(place("audience"), reason))?;
         Ok(Self {
             source: source(raw, base).map_err(|reason| ConfigError::value(place(""), reason))?,
             keywords: keywords(raw)
                 .map_err(|reason| ConfigError::value(place("keywords"), reason))?,
-            audience: audience(raw)
-                .map_err(|reason| ConfigError::value(place("audience"), reason))?,
-            prices: prices(raw).map_err(|reason| ConfigError::value(place("prices"), reason))?,
+            audience,
+            prices: prices(raw, audience)
+                .map_err(|reason| ConfigError::value(place("prices"), reason))?,
             title,
             description,
             part,
         })
+    }
+
+    /// The rules of the site's price list, in a network's currency.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]: a price is in another currency.
+    pub fn rules(&self, currency: Currency) -> Result<Vec<Rule>, ConfigError> {
+        let foreign = self
+            .prices
+            .iter()
+            .find(|price| price.currency.is_some_and(|own| own != currency));
+        if let Some(price) = foreign {
+            let reason = format!(
+                "the price of {} is not in this network's currency, {currency}",
+                price.rule.pattern
+            );
+            return Err(ConfigError::value(
+                place(self.part.as_deref(), "prices"),
+                reason,
+            ));
+        }
+        Ok(self.prices.iter().map(|price| price.rule.clone()).collect())
     }
 
     /// The site's name under `handle`.
@@ -103,7 +153,10 @@ fn place(part: Option<&str>, key: &str) -> String {
 }
 
 /// The canonical form of a site part. The handle is not known here: the shortest one stands in for it.
-fn part(name: &str) -> Result<String, ConfigError> {
+///
+/// # Errors
+/// [`ConfigError::Value`]
+pub fn parse_part(name: &str) -> Result<String, ConfigError> {
     let wrong =
         |reason: &dyn std::fmt::Display| ConfigError::value(format!("site {name:?}"), reason);
     if name.contains("--") {
@@ -178,18 +231,14 @@ fn audience(raw: &RawSite) -> Result<Audience, String> {
     }
 }
 
-fn prices(raw: &RawSite) -> Result<Vec<(String, String)>, String> {
+fn prices(raw: &RawSite, audience: Audience) -> Result<Vec<Price>, String> {
     let texts = raw.prices.as_deref().unwrap_or_default();
     if texts.len() > TARIFF_RULES_MAX {
         return Err(format!("at most {TARIFF_RULES_MAX} prices are allowed"));
     }
-    let read = |text: &String| match text.rsplit_once('=') {
-        Some((pattern, price)) if pattern.starts_with('/') => {
-            Ok((pattern.to_owned(), price.trim().to_owned()))
-        }
-        _ => Err(format!(
-            "{text:?} is not a price: write PATTERN=PRICE, such as \"/reports/**=500 KRW\""
-        )),
+    let read = |text: &String| {
+        let (rule, currency) = parse_rule(text, audience).map_err(|error| error.to_string())?;
+        Ok(Price { rule, currency })
     };
     texts.iter().map(read).collect()
 }

@@ -1,0 +1,293 @@
+//! Commands that ask the running daemon and show its answer.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use madang_protocol::name::SiteName;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{
+    args::{Bill, Open},
+    failure::Failure,
+    out,
+    target::Target,
+};
+use crate::{
+    config::{Config, Money},
+    control::{
+        Client,
+        model::{Agree, BillView, ConsentStatus, Sites, Status, WalletView},
+    },
+    home::Home,
+};
+
+/// A daemon that says goodbye to everyone takes a few seconds.
+const DOWN_WITHIN: Duration = Duration::from_secs(15);
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Stops the daemon, and comes back when it is gone.
+pub(super) async fn down(home: &Home) -> Result<(), Failure> {
+    let client = Client::new(home);
+    client.tell("/v1/shutdown").await?;
+    let gone = async {
+        while home.lock().is_err() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(DOWN_WITHIN, gone).await.is_err() {
+        return Err(Failure::failed("madang was told to stop and still runs"));
+    }
+    out::line("madang has stopped");
+    Ok(())
+}
+
+/// Prints the address of a site, and opens it where there is a desktop.
+pub(super) async fn open(home: &Home, args: Open) -> Result<(), Failure> {
+    let target = Target::parse(&args.site)?;
+    let client = Client::new(home);
+    let proxy = if client.is_running().await? {
+        let status: Status = client.get("/v1/status").await?;
+        status.proxy.and_then(|proxy| proxy.parse().ok())
+    } else {
+        Config::load(home)?.proxy.map(|proxy| proxy.listen)
+    };
+    let proxy: std::net::SocketAddr = proxy.ok_or_else(|| {
+        Failure::failed("this node has no local proxy; set proxy.enabled in madang.toml")
+    })?;
+    let url = format!(
+        "http://{}.localhost:{}{}",
+        target.site.to_label(),
+        proxy.port(),
+        target.path
+    );
+    out::line(&url);
+    let has_desktop = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    if has_desktop && !args.print {
+        let opener = Command::new("xdg-open")
+            .arg(&url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if !opener.is_ok_and(|status| status.success()) {
+            out::note("open this address in a browser");
+        }
+    }
+    Ok(())
+}
+
+/// The personal web servers that are online.
+pub(super) async fn list(home: &Home, json: bool) -> Result<(), Failure> {
+    let sites: Sites = Client::new(home).get("/v1/sites").await?;
+    if json {
+        return out::json(&sites);
+    }
+    if sites.source == "mesh" {
+        out::note("the anchor is away; this is what the mesh knows");
+    }
+    if sites.sites.is_empty() {
+        out::note("nobody is online");
+    }
+    let row = |site: &crate::control::model::SiteListed| {
+        let price = if site.has_prices {
+            "has prices"
+        } else {
+            "free"
+        };
+        vec![
+            site.name.clone(),
+            price.to_owned(),
+            site.audience.clone(),
+            site.title.clone(),
+        ]
+    };
+    out::table(&sites.sites.iter().map(row).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// The wallet.
+pub(super) async fn wallet(home: &Home, json: bool) -> Result<(), Failure> {
+    let wallet: WalletView = Client::new(home).get("/v1/wallet").await?;
+    if json {
+        return out::json(&wallet);
+    }
+    let row =
+        |name: &str, amount: &str| vec![name.to_owned(), format!("{amount} {}", wallet.currency)];
+    out::table(&[
+        vec!["account".into(), wallet.handle.clone()],
+        row("in the wallet", &wallet.posted),
+        row("owed", &wallet.owed),
+        row("held for open grants", &wallet.held),
+        row("credit limit", &wallet.credit_limit),
+        row("can be spent now", &wallet.available),
+        row("earned, not paid out", &wallet.earned),
+    ]);
+    Ok(())
+}
+
+/// What was bought and sold.
+pub(super) async fn bill(home: &Home, args: Bill) -> Result<(), Failure> {
+    let mut path = format!("/v1/bill?limit={}", args.limit);
+    if let Some(before) = args.before {
+        path.push_str(&format!("&before={before}"));
+    }
+    let bill: BillView = Client::new(home).get(&path).await?;
+    if args.json {
+        return out::json(&bill);
+    }
+    let mut rows = vec![
+        [
+            "time",
+            "what",
+            "site",
+            "with",
+            "requests",
+            "octets",
+            "amount",
+            "paid",
+            "earned",
+            "commission",
+            "tax",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    rows.extend(bill.lines.into_iter().map(|line| {
+        vec![
+            line.time,
+            line.side,
+            line.site,
+            line.partner,
+            line.requests.to_string(),
+            line.bytes.to_string(),
+            line.amount,
+            line.debit,
+            line.earned,
+            line.commission,
+            line.tax,
+        ]
+    }));
+    out::table(&rows);
+    if let Some(before) = bill.more_before {
+        out::note(format!("there is more: madang bill --before {before}"));
+    }
+    Ok(())
+}
+
+/// What was agreed to.
+pub(super) async fn consents(home: &Home, json: bool) -> Result<(), Failure> {
+    let consents: Vec<ConsentStatus> = Client::new(home).get("/v1/consents").await?;
+    if json {
+        return out::json(&consents);
+    }
+    if consents.is_empty() {
+        out::note("you have agreed to pay nobody");
+    }
+    let row = |one: &ConsentStatus| {
+        let spent = format!("{} of {} {}", one.spent, one.budget, one.currency);
+        vec![one.site.clone(), spent, one.since.clone()]
+    };
+    out::table(&consents.iter().map(row).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Agrees to pay a site.
+pub(super) async fn agree(
+    home: &Home,
+    site: &str,
+    max: &str,
+    pass: Option<String>,
+) -> Result<(), Failure> {
+    let target = Target::parse(site)?;
+    max.parse::<Money>()
+        .map_err(|error| Failure::misuse(format!("--max: {error}")))?;
+    let command = Agree {
+        site: target.site.to_string(),
+        max: max.to_owned(),
+        path: Some(pass.clone().unwrap_or(target.path)),
+        pass: pass.is_some(),
+    };
+    let agreed: ConsentStatus = Client::new(home).post("/v1/consents", &command).await?;
+    out::line(format!(
+        "agreed to pay {} up to {} {}",
+        agreed.site, agreed.budget, agreed.currency
+    ));
+    Ok(())
+}
+
+/// Takes an agreement back.
+pub(super) async fn withdraw(home: &Home, site: &str) -> Result<(), Failure> {
+    let site: SiteName = site
+        .parse()
+        .map_err(|error| Failure::misuse(format!("{site:?} is not a site: {error}")))?;
+    let encoded = utf8_percent_encode(&site.to_string(), NON_ALPHANUMERIC).to_string();
+    Client::new(home)
+        .delete(&format!("/v1/consents/{encoded}"))
+        .await?;
+    out::line(format!("{site} is not paid any more"));
+    Ok(())
+}
+
+/// What the daemon does.
+pub(super) async fn status(home: &Home, json: bool) -> Result<(), Failure> {
+    let status: Status = Client::new(home).get("/v1/status").await?;
+    if json {
+        return out::json(&status);
+    }
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let unknown = || "never".to_owned();
+    let refusal = status
+        .refusal
+        .map_or(String::new(), |why| format!(": {why}"));
+    out::table(&[
+        row(
+            "account",
+            format!(
+                "{} in {} ({})",
+                status.handle, status.network, status.currency
+            ),
+        ),
+        row(
+            "anchor",
+            format!("{} {}{refusal}", status.anchor, status.admission),
+        ),
+        row(
+            "admitted last",
+            status.anchor_reached.unwrap_or_else(unknown),
+        ),
+        row(
+            "passport until",
+            status
+                .passport_expires
+                .unwrap_or_else(|| "none in hand".into()),
+        ),
+        row("peer", status.peer),
+        row("peers connected", status.peers.to_string()),
+        row("listening on", status.listen.join(" ")),
+        row("local proxy", status.proxy.unwrap_or_else(|| "off".into())),
+        row("up for", format!("{} s", status.uptime_s)),
+    ]);
+    for site in &status.sites {
+        let state = if site.is_up {
+            "up"
+        } else {
+            "waiting for admission"
+        };
+        let url = site.url.as_deref().unwrap_or("");
+        out::line(
+            format!(
+                "site {} ({}) {state} {url} {}",
+                site.name,
+                site.source,
+                site.prices.join(", ")
+            )
+            .trim_end(),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! `madang up`
+
+use std::io::IsTerminal as _;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{background, failure::Failure, out};
+use crate::{
+    app::{App, Overrides},
+    config::Config,
+    home::Home,
+};
+
+/// Runs the node until it is told to stop, or starts it in the background.
+pub(super) fn up(home: &Home, in_background: bool) -> Result<(), Failure> {
+    if in_background {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Failure::failed)?;
+        runtime.block_on(background::start(home))?;
+        out::line(format!(
+            "madang is up in the background; it writes to {}",
+            home.log().display()
+        ));
+        return Ok(());
+    }
+    watch();
+    let config = Config::load(home)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    runtime.block_on(run(home.clone(), config))
+}
+
+async fn run(home: Home, config: Config) -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+    let app = App::build(home, config, Overrides::default())?;
+    let addresses = app.addresses();
+    let mut running = app.spawn();
+    out::line(format!("madang is up as {}", addresses.peer));
+    if let Some(proxy) = addresses.proxy {
+        out::line(format!(
+            "sites open at http://NAME.localhost:{}/",
+            proxy.port()
+        ));
+    }
+    for site in running.node().sites.borrow().iter() {
+        let handle = running.node().standing.borrow().handle.clone();
+        if let Some(url) = site
+            .name(&handle)
+            .ok()
+            .and_then(|name| running.node().url(&name))
+        {
+            out::line(format!("serving {url}"));
+        }
+    }
+    let outcome = tokio::select! {
+        outcome = running.ended() => outcome,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    tracing::info!("stopping");
+    tokio::select! {
+        () = running.shutdown() => {}
+        // Whoever asks twice does not want to wait.
+        _ = interrupt.recv() => {}
+    }
+    outcome.map_err(Failure::failed)
+}
+
+/// Logs to standard error; `MADANG_LOG` says how much.
+fn watch() {
+    let filter = EnvFilter::try_from_env("MADANG_LOG").unwrap_or_else(|_| {
+        EnvFilter::new("info,libp2p=warn,quinn=warn,netlink=warn,hickory=warn")
+    });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    // Set already only where a test runs this in its own process.
+    let _ = builder.try_init();
+}

@@ -1,0 +1,322 @@
+//! Commands that fetch and pay.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body as Answer,
+    extract::{Path, Query, State},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty};
+use madang_protocol::{amount::Amount, name::SiteName};
+use serde::Deserialize;
+
+use super::{
+    Problem, Shop,
+    model::{self, Agree, ConsentStatus},
+};
+use crate::{
+    app::Node,
+    config::Money,
+    fetch::{Agreement, ConsentError, FetchError, Paying, Quote},
+    web::Body,
+};
+
+/// Set on answers that come from the site, and on none of our own.
+pub(crate) const ANSWERED_BY: &str = "madang-answered-by";
+/// What a download says, and passes on.
+const PASSED_ON: [&str; 4] = ["range", "if-range", "want-repr-digest", "accept-encoding"];
+/// What belongs to the stream that the answer came over.
+const HOP_BY_HOP: [header::HeaderName; 4] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
+
+/// `?site=SITE&path=PATH&pay=AMOUNT`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    site: String,
+    path: String,
+    pay: Option<String>,
+}
+
+/// Fetches, and streams the answer on. With `pay`, its amount is agreed to where it is needed; without, what was agreed to before holds.
+pub(super) async fn fetch(
+    State(node): State<Arc<Node>>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let shop = shop(&node)?;
+    let site = site_name(&wanted.site)?;
+    let Some(most) = wanted.pay.as_deref() else {
+        let request = request(&wanted.path, &headers)?;
+        return answer(shop.fetch(site, request, Paying::AsAgreed).await?);
+    };
+    let budget = money(&node, most)?;
+    let free = shop.fetch(
+        site.clone(),
+        request(&wanted.path, &headers)?,
+        Paying::FreeOnly,
+    );
+    let quote = match free.await {
+        Ok(response) => return answer(response),
+        Err(
+            FetchError::NotAgreed(quote)
+            | FetchError::TariffChanged(quote)
+            | FetchError::OverBudget(quote),
+        ) => quote,
+        Err(error) => return Err(error.into()),
+    };
+    shop.agree(agreement(&quote, budget, false)).await?;
+    let request = request(&wanted.path, &headers)?;
+    answer(shop.fetch(site, request, Paying::AsAgreed).await?)
+}
+
+/// Looks at the prices of a path, and agrees to them.
+pub(super) async fn agree(
+    State(node): State<Arc<Node>>,
+    Json(command): Json<Agree>,
+) -> Result<Json<ConsentStatus>, Problem> {
+    let shop = shop(&node)?;
+    let site = site_name(&command.site)?;
+    let budget = money(&node, &command.max)?;
+    let path = command.path.as_deref().unwrap_or("/");
+    let looked = shop.fetch(
+        site.clone(),
+        request(path, &HeaderMap::new())?,
+        Paying::FreeOnly,
+    );
+    let quote = match looked.await {
+        Err(
+            FetchError::NotAgreed(quote)
+            | FetchError::TariffChanged(quote)
+            | FetchError::OverBudget(quote),
+        ) => quote,
+        Ok(_) => {
+            let title = format!("{site}{path} is free; say --path with one that has a price");
+            return Err(Problem::new(StatusCode::CONFLICT, "free", title));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    shop.agree(agreement(&quote, budget, command.pass)).await?;
+    let mine = shop
+        .standing()
+        .into_iter()
+        .find(|one| one.agreement.site == site);
+    mine.map(|one| Json(consent(&node, &one))).ok_or_else(|| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "not-stored",
+            "the agreement was not kept",
+        )
+    })
+}
+
+/// What was agreed to.
+pub(super) async fn consents(
+    State(node): State<Arc<Node>>,
+) -> Result<Json<Vec<ConsentStatus>>, Problem> {
+    let standing = shop(&node)?.standing();
+    Ok(Json(
+        standing.iter().map(|one| consent(&node, one)).collect(),
+    ))
+}
+
+/// Takes an agreement back.
+pub(super) async fn withdraw(
+    State(node): State<Arc<Node>>,
+    Path(site): Path<String>,
+) -> Result<StatusCode, Problem> {
+    shop(&node)?.withdraw(site_name(&site)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn shop(node: &Node) -> Result<Arc<dyn Shop>, Problem> {
+    node.shop.get().cloned().ok_or_else(|| {
+        let title = "this node does not buy";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-a-buyer", title)
+    })
+}
+
+fn site_name(text: &str) -> Result<SiteName, Problem> {
+    let wrong = |error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "name-invalid",
+            format!("{text:?}: {error}"),
+        )
+    };
+    text.parse().map_err(wrong)
+}
+
+/// An amount in the network's currency.
+fn money(node: &Node, text: &str) -> Result<Amount, Problem> {
+    let wrong = |reason: String| Problem::new(StatusCode::BAD_REQUEST, "amount-wrong", reason);
+    let money: Money = text
+        .parse()
+        .map_err(|error: crate::config::UnitError| wrong(error.to_string()))?;
+    let currency = node.standing.borrow().descriptor.currency;
+    if money.currency == currency {
+        Ok(money.amount)
+    } else {
+        Err(wrong(format!(
+            "{money} is not in this network's currency, {currency}"
+        )))
+    }
+}
+
+/// A pass is bought when that is asked for, or when nothing else opens the path.
+fn agreement(quote: &Quote, budget: Amount, buy_pass: bool) -> Agreement {
+    let rule = quote.tariff.rules.get(quote.rule);
+    let is_pass = rule.is_some_and(|rule| rule.is_pass_only() || buy_pass && rule.pass.is_some());
+    Agreement {
+        site: quote.site.clone(),
+        tariff: quote.tariff.tariff_hash(),
+        budget,
+        pass_for_rule: is_pass.then_some(quote.rule),
+    }
+}
+
+fn request(path: &str, headers: &HeaderMap) -> Result<Request<Body>, Problem> {
+    let mut builder = Request::builder().method(Method::GET).uri(path);
+    for name in PASSED_ON {
+        if let Some(value) = headers.get(name) {
+            builder = builder.header(name, value);
+        }
+    }
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    builder.body(body).map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "path-wrong",
+            format!("{path:?}: {error}"),
+        )
+    })
+}
+
+fn answer(response: http::Response<Body>) -> Result<Response, Problem> {
+    let (mut parts, body) = response.into_parts();
+    for name in HOP_BY_HOP {
+        parts.headers.remove(name);
+    }
+    parts
+        .headers
+        .insert(ANSWERED_BY, HeaderValue::from_static("site"));
+    Ok(Response::from_parts(parts, Answer::new(body)))
+}
+
+fn consent(node: &Node, standing: &crate::fetch::Standing) -> ConsentStatus {
+    let currency = node.standing.borrow().descriptor.currency;
+    let agreement = &standing.agreement;
+    ConsentStatus {
+        site: agreement.site.to_string(),
+        tariff: agreement.tariff.to_string(),
+        currency: currency.to_string(),
+        budget: agreement.budget.to_string(),
+        spent: standing.spent.to_string(),
+        buys_pass: agreement.pass_for_rule.is_some(),
+        since: standing.since.to_string(),
+    }
+}
+
+/// What a path costs, in words.
+fn costs(quote: &Quote) -> String {
+    let rule = quote.tariff.rules.get(quote.rule);
+    rule.map_or("something".to_owned(), |rule| {
+        model::price(rule, quote.tariff.currency)
+    })
+}
+
+impl From<FetchError> for Problem {
+    fn from(error: FetchError) -> Self {
+        let new = |status, slug, title: String| Self::new(status, slug, title);
+        match error {
+            FetchError::UnknownSite => new(
+                StatusCode::NOT_FOUND,
+                "site-unknown",
+                "nobody announces a site of this name; `madang list` shows who is online".into(),
+            ),
+            FetchError::Offline { last_seen } => {
+                let seen = last_seen.map_or(String::new(), |time| format!(", last seen {time}"));
+                new(
+                    StatusCode::BAD_GATEWAY,
+                    "owner-offline",
+                    format!("the site's owner is offline{seen}; try again later"),
+                )
+            }
+            FetchError::NotAgreed(quote) => new(
+                StatusCode::PAYMENT_REQUIRED,
+                "consent-needed",
+                format!(
+                    "this has a price ({}); agree with --pay AMOUNT",
+                    costs(&quote)
+                ),
+            ),
+            FetchError::OverBudget(quote) => new(
+                StatusCode::PAYMENT_REQUIRED,
+                "budget-exceeded",
+                format!(
+                    "this would exceed your budget for {} ({}); agree to more with --pay AMOUNT",
+                    quote.site,
+                    costs(&quote)
+                ),
+            ),
+            FetchError::NoCredit(quote) => new(
+                StatusCode::PAYMENT_REQUIRED,
+                "credit-insufficient",
+                format!(
+                    "the wallet does not hold enough for this ({}); `madang wallet` shows it, your provider tops it up",
+                    costs(&quote)
+                ),
+            ),
+            FetchError::TariffChanged(quote) => new(
+                StatusCode::PAYMENT_REQUIRED,
+                "tariff-changed",
+                format!(
+                    "the prices have changed since you agreed (now {}); agree again with --pay AMOUNT",
+                    costs(&quote)
+                ),
+            ),
+            FetchError::AnchorAway => new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "anchor-unreachable",
+                "the anchor cannot be reached, and new credit is needed; try again later".into(),
+            ),
+            FetchError::NotAllowed(reject) => Self {
+                status: StatusCode::FORBIDDEN.as_u16(),
+                ..reject.into()
+            },
+            FetchError::Refused(reject) => reject.into(),
+            FetchError::PeerFault(reject) => Self {
+                status: StatusCode::BAD_GATEWAY.as_u16(),
+                ..reject.into()
+            },
+            FetchError::Stalled => new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "stalled",
+                "the site's server stopped answering; try again".into(),
+            ),
+            FetchError::Closed => new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "closed",
+                "this node is shutting down".into(),
+            ),
+        }
+    }
+}
+
+impl From<ConsentError> for Problem {
+    fn from(error: ConsentError) -> Self {
+        match error {
+            ConsentError::Refused(reject) => reject.into(),
+            ConsentError::NotStored => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "not-stored", error)
+            }
+        }
+    }
+}
