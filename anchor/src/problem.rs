@@ -24,7 +24,7 @@ use madang_protocol::{
 };
 use serde::Serialize;
 
-use crate::store::error::StoreError;
+use crate::{broker::descriptor::DescriptorError, store::error::StoreError};
 
 /// The media type of problem documents.
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
@@ -104,6 +104,14 @@ impl From<StoreError> for Problem {
             StoreError::Closed => tracing::debug!("the store is closed"),
         }
         error.reject().into()
+    }
+}
+
+impl From<DescriptorError> for Problem {
+    /// Logs what is behind a failure: only the refusal is public.
+    fn from(error: DescriptorError) -> Self {
+        tracing::warn!(%error, "the network's description could not be renewed");
+        Reject::STORE_FAILED.into()
     }
 }
 

@@ -6,7 +6,7 @@ use madang_protocol::{
     broker::PresenceAnswer,
     codec,
     ids::TariffHash,
-    record::{announcement::Announcement, presence::Presence, tariff::Tariff},
+    record::{announcement::Announcement, passport::Role, presence::Presence, tariff::Tariff},
     reject::Reject,
     rules::{
         announcement::{believe, check_time},
@@ -44,6 +44,9 @@ pub(super) fn handle(broker: &Broker, report: Sealed<Presence>) -> Result<Vec<u8
         };
         broker.directory().lock().handle_report(report, now)?
     };
+    if broker.role(&who) == Role::Hub {
+        broker.refresh_bootstrap(now)?;
+    }
     broker
         .store()
         .presence_seen(report.device, report.leaving, now)?;

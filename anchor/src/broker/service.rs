@@ -247,18 +247,28 @@ impl Broker {
         self.directory.lock().handle_revoked(device);
     }
 
-    /// What time brings: due holds end, silent devices go offline, hubs that come and go change the network's description.
-    pub fn handle_tick(&self) -> Result<(), TickError> {
-        let now = self.now();
+    /// Counts who is online, and tells where to enter the mesh: a hub may have come, gone or moved.
+    pub(super) fn refresh_bootstrap(&self, now: UnixMillis) -> Result<(), DescriptorError> {
         let bootstrap = {
-            let mut directory = self.directory.lock();
-            directory.handle_timeout(now);
+            let directory = self.directory.lock();
             self.metrics.devices_online(directory.len());
             bootstrap::addresses(&self.bootstrap, directory.hubs(), BOOTSTRAP_MAX)
         };
-        self.descriptor
-            .lock()
-            .handle_bootstrap(&self.network, &self.keys, bootstrap, now)?;
+        let mut descriptor = self.descriptor.lock();
+        if descriptor.handle_bootstrap(&self.network, &self.keys, bootstrap, now)? {
+            tracing::info!(
+                addresses = descriptor.current().bootstrap.len(),
+                "the bootstrap addresses have changed"
+            );
+        }
+        Ok(())
+    }
+
+    /// What time brings: due holds end, silent devices go offline, hubs that come and go change the network's description.
+    pub fn handle_tick(&self) -> Result<(), TickError> {
+        let now = self.now();
+        self.directory.lock().handle_timeout(now);
+        self.refresh_bootstrap(now)?;
         for _ in 0..TICK_STEPS_MAX {
             if !self.store.tick(now)? {
                 break;

@@ -57,18 +57,10 @@ pub(super) fn device(home: &Home, sub: DeviceSub) -> Result<(), Failure> {
 pub(super) fn ledger(home: &Home, sub: &LedgerSub) -> Result<(), Failure> {
     match sub {
         LedgerSub::Check => {
-            let answer = ask(home, &Command::LedgerCheck)?;
-            let Answer::Checked {
-                balances,
-                grants,
-                grants_open,
-            } = answer
-            else {
+            let Answer::Checked { summary } = ask(home, &Command::LedgerCheck)? else {
                 return Err(unexpected());
             };
-            Ok(print::line(&format!(
-                "the books balance: {balances} balances, {grants} grants, {grants_open} of them open"
-            ))?)
+            Ok(print::line(&format!("the books balance: {summary}"))?)
         }
     }
 }

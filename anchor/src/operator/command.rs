@@ -120,12 +120,8 @@ pub enum Answer {
     },
     /// The ledger holds.
     Checked {
-        /// Balances that were summed up.
-        balances: u64,
-        /// Grants that were compared with them.
-        grants: u64,
-        /// Those whose hold has not ended.
-        grants_open: u64,
+        /// What was looked at, for people.
+        summary: String,
     },
     /// How it goes.
     Status(Box<Status>),

@@ -157,9 +157,10 @@ impl Desk {
     fn check(&self) -> Result<Answer, DeskError> {
         let audit = self.store().verify_all()?;
         Ok(Answer::Checked {
-            balances: audit.balances,
-            grants: audit.grants,
-            grants_open: audit.open,
+            summary: format!(
+                "{} balances, {} grants, {} of them open",
+                audit.balances, audit.grants, audit.open
+            ),
         })
     }
 

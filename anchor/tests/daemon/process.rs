@@ -240,3 +240,20 @@ fn a_password_may_come_from_standard_input() {
         );
     }
 }
+
+#[test]
+fn what_was_acknowledged_survives_kill_9_and_the_socket_that_is_left_is_no_obstacle() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let daemon = Daemon::start(home);
+    stdout(&run(home, &["account", "add", "alice"]));
+    stdout(&run(home, &["account", "topup", "alice", "7"]));
+    drop(daemon);
+    assert!(home.join("operator.sock").exists());
+    let shown = stdout(&run(home, &["account", "show", "alice"]));
+    assert!(shown.contains("7 KRW available"), "at rest: {shown}");
+    let _daemon = Daemon::start(home);
+    let shown = stdout(&run(home, &["account", "show", "alice"]));
+    assert!(shown.contains("7 KRW available"), "running: {shown}");
+    assert!(stdout(&run(home, &["status"])).contains("running"));
+}
