@@ -1,7 +1,7 @@
 //! How a hold ends: once, and whole.
 //!
 //! It ends when both ends have closed; or 24 h of the seller's presence, 72 h at most, after the buyer closed; or when the grant cannot be
-//! settled any more. What was not debited is the buyer's again, with the free use that was not taken.
+//! settled any more. A closing by the buyer with less than the seller can show does not count. What was not debited is the buyer's again, with the free use that was not taken.
 
 use madang_protocol::{
     ids::GrantId,
@@ -61,6 +61,18 @@ pub(super) fn buyer_closes(
     });
     let earliest = now.plus(HOLD_RELEASE_AFTER_PRESENCE);
     deadline::put(tables, earliest, &Due::EarlyRelease(*grant))
+}
+
+/// A higher receipt than the one that the buyer closed with was shown: its closing does not count.
+pub(super) fn reopen_buyer(
+    tables: &mut impl Tables,
+    terms: &Terms,
+    progress: &mut Progress,
+) -> Result<(), Fault> {
+    if progress.buyer_closed.take().is_some() && !progress.hold_ended {
+        presence::no_longer_awaited(tables, &terms.seller_key)?;
+    }
+    Ok(())
 }
 
 /// Ends the hold of a grant that the buyer closed, if the seller was there for long enough; otherwise notes when to look again.

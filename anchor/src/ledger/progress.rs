@@ -3,6 +3,7 @@
 //! ```text
 //! open ── buyer closes ──▶ waiting ── seller closes, or time ──▶ ended
 //!   └──── seller closes, and the best receipt is final ─────────▶ ended
+//!   ◀──── seller shows more than the buyer closed with ── waiting
 //!   └──── settle until ─────────────────────────────────────────▶ ended
 //! ```
 

@@ -214,6 +214,10 @@ impl<'a, V: View> Deciding<'a, V> {
             (Some(terms), Ok(good)) => {
                 let is_final = good.best.is_final;
                 let judgement = self.raise(grant, &terms, good)?;
+                if judgement == Judgement::Applied {
+                    // The buyer closed with less than it had signed: its closing does not count.
+                    self.touch(&grant)?.progress.buyer_closed = None;
+                }
                 if is_final && !matches!(judgement, Judgement::Rejected(_)) {
                     self.touch(&grant)?.progress.seller_closed = true;
                 }

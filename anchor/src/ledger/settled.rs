@@ -187,8 +187,13 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, settled: Settled) -> R
         hold::buyer_closes(tables, grant, &terms, &mut progress, time)?;
         progress::put(tables, grant, &progress)?;
     }
+    let settled_by = By {
+        seller: matches!(settled.source, Source::Batch { .. }),
+        entry,
+        time,
+    };
     for one in settled.moves {
-        apply_move(tables, &mut postings, entry, time, one)?;
+        apply_move(tables, &mut postings, &settled_by, one)?;
     }
     for grant in &settled.seller_closed {
         let mut progress = progress::get(tables, grant)?;
@@ -219,20 +224,29 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, settled: Settled) -> R
     Ok(())
 }
 
+/// On whose word something moves, where and when.
+struct By {
+    seller: bool,
+    entry: u64,
+    time: UnixMillis,
+}
+
 fn apply_move(
     tables: &mut impl Tables,
     postings: &mut Vec<Posting>,
-    entry: u64,
-    time: UnixMillis,
+    by: &By,
     one: Move,
 ) -> Result<(), Fault> {
     let terms = terms::existing(tables, &one.grant)?;
     let mut progress = progress::get(tables, &one.grant)?;
     let posting = posting_in(postings, &terms);
     move_money(posting, &terms, &progress, &one.best)?;
+    if by.seller {
+        hold::reopen_buyer(tables, &terms, &mut progress)?;
+    }
     progress.best = Some(one.best);
-    progress.entry = entry;
-    progress.time = time;
+    progress.entry = by.entry;
+    progress.time = by.time;
     progress.seller_closed |= one.closes_seller;
     if one.ends_hold {
         hold::end(tables, posting, &terms, &mut progress)?;

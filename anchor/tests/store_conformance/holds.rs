@@ -155,3 +155,30 @@ fn after_settle_until_nothing_settles_and_only_the_bill_stays() {
     let audit = town.store.verify_all().unwrap();
     assert_eq!((audit.grants, audit.open), (1, 0));
 }
+
+#[test]
+fn a_buyer_who_closes_with_less_than_it_signed_has_not_closed() {
+    let town = Town::new();
+    let tariff = town.seller.tariff();
+    let grant = town.grant(1, won(30_000), START);
+    let receipt = |sequence, requests, is_final| {
+        town.buyer
+            .receipt(&grant, &tariff, sequence, &used(requests, 0, 0), is_final)
+    };
+    let close = town.buyer.close(grant.id, Some(receipt(1, 4, true)), START);
+    town.store.close_grant(&close, START).unwrap();
+    let batch = town
+        .seller
+        .batch(1, vec![receipt(2, 9, false)], vec![], START);
+    let verdict = town.store.settle(&batch, START).unwrap();
+    assert_eq!(Town::judgements(&verdict), [Judgement::Applied]);
+    let past = later(START, 13 * 24 * HOUR);
+    while town.store.tick(past).unwrap() {}
+    assert_eq!(town.available(), 70_000);
+    let honest = town.buyer.close(grant.id, Some(receipt(3, 9, true)), past);
+    town.store.close_grant(&honest, past).unwrap();
+    let batch = town.seller.batch(2, vec![], vec![grant.id], past);
+    town.store.settle(&batch, past).unwrap();
+    assert_eq!(town.available(), 97_000);
+    town.store.verify_all().unwrap();
+}

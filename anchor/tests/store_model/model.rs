@@ -311,6 +311,8 @@ impl Sim {
             std::cmp::Ordering::Greater if one.ended => Judgement::Rejected(Reject::GRANT_CLOSED),
             std::cmp::Ordering::Greater => {
                 one.best = index + 1;
+                // More than the buyer closed with: the closing does not count.
+                one.buyer_closed = None;
                 Judgement::Applied
             }
         };
