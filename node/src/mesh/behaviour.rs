@@ -5,12 +5,12 @@ use std::time::Duration;
 use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
-use libp2p::kad::store::MemoryStore;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{gossipsub, identify, kad, ping};
 
 use super::config::{BuildError, Limits};
-use super::{directory, gossip, streams};
+use super::directory::store::Store;
+use super::{gossip, kademlia, streams};
 
 /// Between pings, which keep the tables of home routers alive and notice peers that went away.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
@@ -27,7 +27,7 @@ pub(super) struct Behaviour {
     pub(super) streams: streams::Behaviour,
     pub(super) identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(super) kad: kad::Behaviour<MemoryStore>,
+    pub(super) kad: kad::Behaviour<Store>,
     pub(super) gossip: gossipsub::Behaviour<gossipsub::IdentityTransform, gossip::TopicFilter>,
 }
 
@@ -53,7 +53,7 @@ impl Behaviour {
                     .with_interval(PING_INTERVAL)
                     .with_timeout(PING_TIMEOUT),
             ),
-            kad: directory::behaviour(keypair.public().to_peer_id(), network)?,
+            kad: kademlia::behaviour(keypair.public().to_peer_id(), network)?,
             gossip: gossip::behaviour(network)?,
         })
     }

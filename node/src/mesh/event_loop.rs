@@ -18,9 +18,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::config::{BuildError, MeshConfig};
-use super::directory::Directory;
 use super::gossip::Gossip;
 use super::handle::{Command, ConnectedPeer, DialError, Handle, PeerEvent};
+use super::kademlia::Kademlia;
 use super::policy::Policy;
 use super::tasks::Tasks;
 use super::transport;
@@ -35,6 +35,8 @@ const DIALING: usize = 1_024;
 const BANS: usize = 4_096;
 /// Addresses under which peers see us that are remembered.
 const HINTS: usize = 16;
+/// Addresses taken from one peer.
+const ADDRESSES_PER_PEER: usize = 10;
 /// Inbound streams whose protocol is being agreed on, on one connection.
 const NEGOTIATING: usize = 128;
 /// Gossipsub 0.50 sets its heartbeat's timer without polling it, and an idle swarm would sleep on.
@@ -105,7 +107,7 @@ impl Mesh {
             stop: stop.clone(),
             tasks,
             policy,
-            directory: Directory::new(&network)?,
+            kademlia: Kademlia::new(&network)?,
             gossip: Gossip::new(&network),
             connected: HashMap::new(),
             dialing: HashMap::new(),
@@ -150,7 +152,7 @@ struct EventLoop {
     stop: CancellationToken,
     tasks: Tasks,
     policy: Box<dyn Policy>,
-    directory: Directory,
+    kademlia: Kademlia,
     gossip: Gossip,
     /// For each connected peer, its connections, oldest first.
     connected: HashMap<PeerId, Vec<ConnectedPoint>>,
@@ -234,8 +236,11 @@ impl EventLoop {
                 self.swarm.behaviour_mut().banned.unblock_peer(peer);
             }
             Command::Directory(command) => {
-                self.directory
-                    .handle_command(&mut self.swarm.behaviour_mut().kad, command);
+                self.kademlia.handle_command(
+                    &mut self.swarm.behaviour_mut().kad,
+                    &mut *self.policy,
+                    command,
+                );
             }
             Command::Gossip(command) => {
                 self.gossip
@@ -318,6 +323,9 @@ impl EventLoop {
             } => {
                 tracing::debug!(%peer, %error, "dial failed");
                 if !self.swarm.is_connected(&peer) {
+                    if is_unreachable(&error) {
+                        let _ = self.events.send(PeerEvent::Unreachable(peer));
+                    }
                     self.answer_dials(peer, Err(dial_error(&error)));
                 }
             }
@@ -335,7 +343,7 @@ impl EventLoop {
     fn handle_behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
             BehaviourEvent::Kad(event) => {
-                self.directory.handle_event(
+                self.kademlia.handle_event(
                     &mut self.swarm.behaviour_mut().kad,
                     &mut *self.policy,
                     event,
@@ -349,9 +357,7 @@ impl EventLoop {
                 );
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                let kad = &mut self.swarm.behaviour_mut().kad;
-                self.directory
-                    .handle_identified(kad, peer_id, &info.protocols, &info.listen_addrs);
+                self.on_identified(peer_id, &info);
             }
             BehaviourEvent::Ping(ping::Event {
                 connection,
@@ -368,6 +374,17 @@ impl EventLoop {
             | BehaviourEvent::Limits(never)
             | BehaviourEvent::Streams(never) => match never {},
         }
+    }
+
+    fn on_identified(&mut self, peer: PeerId, info: &identify::Info) {
+        let mut addresses = info.listen_addrs.clone();
+        addresses.truncate(ADDRESSES_PER_PEER);
+        let serves = self.kademlia.is_served_by(&info.protocols);
+        let _ = self.events.send(PeerEvent::Identified {
+            peer,
+            addresses,
+            serves,
+        });
     }
 
     fn on_connected(&mut self, peer: PeerId, endpoint: ConnectedPoint) {
@@ -423,6 +440,17 @@ fn describe(peer: PeerId, ends: &[ConnectedPoint]) -> Option<ConnectedPeer> {
         relayed: ends.iter().all(ConnectedPoint::is_relayed),
         dialed: oldest.is_dialer(),
     })
+}
+
+/// Whether the peer, rather than a rule of ours, is why it was not dialled.
+fn is_unreachable(error: &swarm::DialError) -> bool {
+    match dial_error(error) {
+        DialError::Unreachable | DialError::WrongPeer => !matches!(
+            error,
+            swarm::DialError::Aborted | swarm::DialError::DialPeerConditionFalse(_)
+        ),
+        DialError::NoAddress | DialError::Denied | DialError::Closed => false,
+    }
 }
 
 fn dial_error(error: &swarm::DialError) -> DialError {

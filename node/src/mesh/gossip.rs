@@ -214,12 +214,10 @@ impl Gossip {
         gossip.report_message_validation_result(&message_id, &source, acceptance);
         if verdict == Verdict::Accept
             && let Some(reader) = self.readers.get(&message.topic)
-            && reader
-                .try_send(GossipMessage {
-                    source,
-                    data: message.data,
-                })
-                .is_err()
+            && let Err(mpsc::error::TrySendError::Full(_)) = reader.try_send(GossipMessage {
+                source,
+                data: message.data,
+            })
         {
             tracing::debug!(topic = %message.topic, "a gossip message found no room at its reader");
         }

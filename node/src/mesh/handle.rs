@@ -7,10 +7,15 @@ use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::directory::{self, FoundRecord, LookupError};
 use super::gossip::{self, GossipMessage, PublishError};
+use super::kademlia::{self, Entry, FoundRecord, LookupError};
 use super::stream::Stream;
 use super::streams::{Incoming, OpenError, OpenRequest, Protocol};
+
+/// Results of one search that wait for their reader: those of one answer, and more.
+const FOUND_WAITING: usize = 32;
+/// Results of one search that are collected.
+const FOUND_MAX: usize = 32;
 
 /// The mesh has been shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -68,6 +73,17 @@ pub enum PeerEvent {
     Connected(ConnectedPeer),
     /// The last connection to this peer is gone.
     Disconnected(PeerId),
+    /// A connected peer has said where it listens.
+    Identified {
+        /// Who it is.
+        peer: PeerId,
+        /// Where it says that it listens, 10 addresses at most; unverified.
+        addresses: Vec<Multiaddr>,
+        /// Whether it answers queries of this network's directory.
+        serves: bool,
+    },
+    /// This peer is not connected, and was dialled without success.
+    Unreachable(PeerId),
 }
 
 /// What the event loop is asked to do.
@@ -108,7 +124,7 @@ pub(super) enum Command {
     Unban {
         peer: PeerId,
     },
-    Directory(directory::Command),
+    Directory(kademlia::Command),
     Gossip(gossip::Command),
 }
 
@@ -295,7 +311,7 @@ impl Handle {
         value: Vec<u8>,
         lifetime: Duration,
     ) -> Result<(), LookupError> {
-        self.ask_directory(|reply| directory::Command::Put {
+        self.ask_directory(|reply| kademlia::Command::Put {
             key,
             value,
             lifetime,
@@ -309,8 +325,21 @@ impl Handle {
     /// # Errors
     /// [`LookupError`]
     pub async fn get_records(&self, key: Vec<u8>) -> Result<Vec<FoundRecord>, LookupError> {
-        self.ask_directory(|reply| directory::Command::Get { key, reply })
-            .await
+        Ok(collect(self.find_records(key).await?).await)
+    }
+
+    /// The values under `key`, from different holders, as they are found. Dropping the receiver ends the search; so do 32 that wait.
+    ///
+    /// # Errors
+    /// [`LookupError`]
+    pub async fn find_records(
+        &self,
+        key: Vec<u8>,
+    ) -> Result<mpsc::Receiver<FoundRecord>, LookupError> {
+        let (found, receiver) = mpsc::channel(FOUND_WAITING);
+        self.ask_directory(|reply| kademlia::Command::Get { key, found, reply })
+            .await?;
+        Ok(receiver)
     }
 
     /// Says at the peers closest to `key` that this node provides it. They tell nobody about a node without an external
@@ -319,7 +348,7 @@ impl Handle {
     /// # Errors
     /// [`LookupError`]
     pub async fn provide(&self, key: Vec<u8>) -> Result<(), LookupError> {
-        self.ask_directory(|reply| directory::Command::Provide { key, reply })
+        self.ask_directory(|reply| kademlia::Command::Provide { key, reply })
             .await
     }
 
@@ -328,19 +357,34 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after the mesh was shut down.
     pub async fn stop_providing(&self, key: Vec<u8>) -> Result<(), Closed> {
-        self.tell(Command::Directory(directory::Command::StopProviding {
-            key,
-        }))
-        .await
+        self.tell(Command::Directory(kademlia::Command::StopProviding { key }))
+            .await
     }
 
-    /// Peers that say that they provide `key`, 32 at most.
+    /// Peers that say that they provide `key`, each once, 32 at most.
     ///
     /// # Errors
     /// [`LookupError`]
     pub async fn providers(&self, key: Vec<u8>) -> Result<Vec<PeerId>, LookupError> {
-        self.ask_directory(|reply| directory::Command::Providers { key, reply })
-            .await
+        let mut found = collect(self.find_providers(key).await?).await;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Peers that say that they provide `key`, as they are found, some more than once. Dropping the receiver ends the search; so do 32
+    /// that wait.
+    ///
+    /// # Errors
+    /// [`LookupError`]
+    pub async fn find_providers(
+        &self,
+        key: Vec<u8>,
+    ) -> Result<mpsc::Receiver<PeerId>, LookupError> {
+        let (found, receiver) = mpsc::channel(FOUND_WAITING);
+        self.ask_directory(|reply| kademlia::Command::Providers { key, found, reply })
+            .await?;
+        Ok(receiver)
     }
 
     /// The peers closest to `key`, nearest first.
@@ -348,7 +392,7 @@ impl Handle {
     /// # Errors
     /// [`LookupError`]
     pub async fn closest_peers(&self, key: Vec<u8>) -> Result<Vec<PeerId>, LookupError> {
-        self.ask_directory(|reply| directory::Command::Closest { key, reply })
+        self.ask_directory(|reply| kademlia::Command::Closest { key, reply })
             .await
     }
 
@@ -357,7 +401,7 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after the mesh was shut down.
     pub async fn add_directory_peer(&self, peer: PeerId, address: Multiaddr) -> Result<(), Closed> {
-        self.tell(Command::Directory(directory::Command::AddPeer {
+        self.tell(Command::Directory(kademlia::Command::AddPeer {
             peer,
             address,
         }))
@@ -369,18 +413,38 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after the mesh was shut down.
     pub async fn serve_directory(&self, serve: bool) -> Result<(), Closed> {
-        self.tell(Command::Directory(directory::Command::Serve { serve }))
+        self.tell(Command::Directory(kademlia::Command::Serve { serve }))
             .await
+    }
+
+    /// Has the policy judge again what `source` wanted stored.
+    pub(super) async fn offer(&self, source: PeerId, entry: Entry) -> Result<(), Closed> {
+        self.tell(Command::Directory(kademlia::Command::Offer {
+            source,
+            entry,
+        }))
+        .await
     }
 
     async fn ask_directory<T>(
         &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, LookupError>>) -> directory::Command,
+        command: impl FnOnce(oneshot::Sender<Result<T, LookupError>>) -> kademlia::Command,
     ) -> Result<T, LookupError> {
         self.ask(|reply| Command::Directory(command(reply)))
             .await
             .map_err(|Closed| LookupError::Closed)?
     }
+}
+
+/// What is found, up to [`FOUND_MAX`].
+async fn collect<T>(mut receiver: mpsc::Receiver<T>) -> Vec<T> {
+    let mut found = Vec::new();
+    while found.len() < FOUND_MAX
+        && let Some(next) = receiver.recv().await
+    {
+        found.push(next);
+    }
+    found
 }
 
 /// Gossip. Topics are names below `/madang/<network>/`.

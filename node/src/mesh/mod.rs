@@ -5,17 +5,22 @@
 //!
 //! Code map: `identity` (keys and peer ids), `config`, `transport` (QUIC, TCP), `security` and `muxer` (what runs inside
 //! TCP), `streams` (our own behaviour for application streams), `behaviour` (all protocols of a node), `event_loop`
-//! and `handle`, `directory` (Kademlia) and `gossip` (gossipsub), `policy` (what peers may make us store and forward).
+//! and `handle`, `kademlia` and `gossip` (how they are driven), `policy` (what peers may make us store and forward).
+//! On top: [`directory`] (what is found by name, and from whom it is believed), `hello` (who the peers are), `peers` (what
+//! is known of them).
 
 mod behaviour;
 mod coalesce;
 mod config;
-mod directory;
+pub mod directory;
 mod event_loop;
 mod gossip;
 mod handle;
+mod hello;
 mod identity;
+mod kademlia;
 mod muxer;
+mod peers;
 mod policy;
 mod security;
 mod stream;
@@ -28,11 +33,11 @@ mod transport;
 pub(crate) mod tests;
 
 pub use config::{BuildError, Limits, MeshConfig, Transport};
-pub use directory::{FoundRecord, LookupError};
 pub use event_loop::Mesh;
 pub use gossip::{GossipMessage, PublishError};
 pub use handle::{AcceptError, Closed, ConnectedPeer, DialError, Handle, PeerEvent};
 pub use identity::{NotEd25519, peer_id_of, public_key_of};
+pub use kademlia::{FoundRecord, LookupError};
 pub use libp2p::{Multiaddr, PeerId};
 pub use policy::{Policy, RefuseAll, Verdict};
 pub use stream::Stream;

@@ -18,11 +18,16 @@ pub enum Verdict {
 
 /// Decides about records and messages that came from peers.
 pub trait Policy: Send + 'static {
-    /// Whether to store `record`, which `source` sent. `stored` is what is held under the same key.
-    fn store_record(&mut self, record: &Record, source: PeerId, stored: Option<&Record>) -> bool;
+    /// What to store of `record`, which `source` sent; `None` for nothing. `stored` is what is held under the same key.
+    fn store_record(
+        &mut self,
+        record: Record,
+        source: PeerId,
+        stored: Option<&Record>,
+    ) -> Option<Record>;
 
-    /// Whether to remember that `record.provider` provides `record.key`.
-    fn store_provider(&mut self, record: &ProviderRecord) -> bool;
+    /// What to store of `record`, which its provider sent; `None` for nothing.
+    fn store_provider(&mut self, record: ProviderRecord) -> Option<ProviderRecord>;
 
     /// What to do with `data`, gossiped under `topic` and received from `source`, which need not be its author.
     fn judge_message(&mut self, topic: &str, data: &[u8], source: PeerId) -> Verdict;
@@ -33,12 +38,12 @@ pub trait Policy: Send + 'static {
 pub struct RefuseAll;
 
 impl Policy for RefuseAll {
-    fn store_record(&mut self, _: &Record, _: PeerId, _: Option<&Record>) -> bool {
-        false
+    fn store_record(&mut self, _: Record, _: PeerId, _: Option<&Record>) -> Option<Record> {
+        None
     }
 
-    fn store_provider(&mut self, _: &ProviderRecord) -> bool {
-        false
+    fn store_provider(&mut self, _: ProviderRecord) -> Option<ProviderRecord> {
+        None
     }
 
     fn judge_message(&mut self, _: &str, _: &[u8], _: PeerId) -> Verdict {

@@ -45,10 +45,12 @@ pub enum Protocol {
     Session,
     /// The exchange of passports on a new connection.
     Hello,
+    /// A node's own announcements, for whoever asks.
+    Sites,
 }
 
 impl Protocol {
-    const ALL: [Self; 3] = [Self::Http, Self::Session, Self::Hello];
+    const ALL: [Self; 4] = [Self::Http, Self::Session, Self::Hello, Self::Sites];
 
     /// The name that is negotiated.
     pub fn name(self) -> &'static str {
@@ -56,6 +58,7 @@ impl Protocol {
             Self::Http => "/http/1.1",
             Self::Session => "/madang/session/1",
             Self::Hello => "/madang/hello/1",
+            Self::Sites => "/madang/sites/1",
         }
     }
 
@@ -64,6 +67,7 @@ impl Protocol {
             Self::Http => 0,
             Self::Session => 1,
             Self::Hello => 2,
+            Self::Sites => 3,
         }
     }
 }

@@ -25,12 +25,12 @@ struct AllowAll {
 }
 
 impl Policy for AllowAll {
-    fn store_record(&mut self, _: &Record, _: PeerId, _: Option<&Record>) -> bool {
-        true
+    fn store_record(&mut self, record: Record, _: PeerId, _: Option<&Record>) -> Option<Record> {
+        Some(record)
     }
 
-    fn store_provider(&mut self, _: &ProviderRecord) -> bool {
-        true
+    fn store_provider(&mut self, record: ProviderRecord) -> Option<ProviderRecord> {
+        Some(record)
     }
 
     fn judge_message(&mut self, _: &str, data: &[u8], _: PeerId) -> Verdict {

@@ -3,38 +3,33 @@
 //! This file moves bytes; what they mean, and whether peers may store them here, is the [`Policy`]'s and the caller's.
 //! Readers verify everything again: a value that is found was stored by strangers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::store::{MemoryStore, MemoryStoreConfig, RecordStore};
+use libp2p::kad::store::RecordStore;
 use libp2p::kad::{
-    self, GetClosestPeersError, GetProvidersOk, GetRecordOk, InboundRequest, Mode, QueryId,
-    QueryResult, Quorum, Record, StoreInserts,
+    self, GetClosestPeersError, GetProvidersOk, GetRecordOk, InboundRequest, Mode, ProviderRecord,
+    QueryId, QueryResult, Quorum, Record, StoreInserts,
 };
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
+use madang_protocol::limits::ANNOUNCEMENT_LIFE;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::config::BuildError;
+use super::directory::store::Store;
 use super::policy::Policy;
 
-/// Largest value of a record.
-const VALUE_BYTES_MAX: usize = 8 * 1024;
-/// Records of others that are kept.
-const RECORDS_MAX: usize = 4_096;
-/// Keys with providers that are kept, those of others included.
-const PROVIDED_KEYS_MAX: usize = 4_096;
 /// Queries of ours that run at once.
 const QUERIES_MAX: usize = 256;
-/// Values returned by one lookup.
-const FOUND_MAX: usize = 32;
 /// A lookup ends after this time, with what it has.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Peers that store an entry, and that a search ends with. Whoever announces publishes again each hour; if a third of the holders leaves in
+/// that time, all eight do once in 6,000 hours. Kademlia's own 20 cost more connections than a home PC has.
+pub(super) const REPLICATION: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 /// Peers asked at once in a lookup.
 const PARALLELISM: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
-/// Addresses taken from one peer.
-const ADDRESSES_PER_PEER: usize = 10;
 
 /// Why a query of the directory failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -78,7 +73,8 @@ pub(super) enum Command {
     },
     Get {
         key: Vec<u8>,
-        reply: Reply<Vec<FoundRecord>>,
+        found: mpsc::Sender<FoundRecord>,
+        reply: Reply<()>,
     },
     Provide {
         key: Vec<u8>,
@@ -89,7 +85,8 @@ pub(super) enum Command {
     },
     Providers {
         key: Vec<u8>,
-        reply: Reply<Vec<PeerId>>,
+        found: mpsc::Sender<PeerId>,
+        reply: Reply<()>,
     },
     Closest {
         key: Vec<u8>,
@@ -102,15 +99,28 @@ pub(super) enum Command {
     Serve {
         serve: bool,
     },
+    Offer {
+        source: PeerId,
+        entry: Entry,
+    },
+}
+
+/// An entry that a peer wants stored.
+#[derive(Debug, Clone)]
+pub(super) enum Entry {
+    /// A value.
+    Record(Record),
+    /// A provider, which is the peer itself.
+    Provider(ProviderRecord),
 }
 
 /// A query that runs, with what it has found.
 #[derive(Debug)]
 enum Query {
     Put(Reply<()>),
-    Get(Reply<Vec<FoundRecord>>, Vec<FoundRecord>),
+    Get(mpsc::Sender<FoundRecord>),
     Provide(Reply<()>),
-    Providers(Reply<Vec<PeerId>>, HashSet<PeerId>),
+    Providers(mpsc::Sender<PeerId>),
     Closest(Reply<Vec<PeerId>>),
 }
 
@@ -118,27 +128,24 @@ enum Query {
 ///
 /// # Errors
 /// [`BuildError::Network`] if the id cannot be part of a protocol's name.
-pub(super) fn behaviour(
-    local: PeerId,
-    network: &str,
-) -> Result<kad::Behaviour<MemoryStore>, BuildError> {
-    let store = MemoryStoreConfig {
-        max_records: RECORDS_MAX,
-        max_value_bytes: VALUE_BYTES_MAX,
-        max_provided_keys: PROVIDED_KEYS_MAX,
-        ..MemoryStoreConfig::default()
-    };
+pub(super) fn behaviour(local: PeerId, network: &str) -> Result<kad::Behaviour<Store>, BuildError> {
     let mut config = kad::Config::new(protocol(network)?);
     config
         .set_query_timeout(QUERY_TIMEOUT)
         .set_parallelism(PARALLELISM)
+        .set_replication_factor(REPLICATION)
         // Nothing that a peer sends is stored before the policy has agreed.
         .set_record_filtering(StoreInserts::FilterBoth)
         // The table is fed by us, from identify and from bootstrap peers.
         .set_kbucket_inserts(kad::BucketInserts::Manual)
-        .set_periodic_bootstrap_interval(None);
-    let mut kad =
-        kad::Behaviour::with_config(local, MemoryStore::with_config(local, store), config);
+        .set_periodic_bootstrap_interval(None)
+        // Whoever announces publishes again; those who hold its records do not, which would cost them a search for each.
+        .set_record_ttl(Some(ANNOUNCEMENT_LIFE))
+        .set_provider_record_ttl(Some(ANNOUNCEMENT_LIFE))
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None);
+    let mut kad = kad::Behaviour::with_config(local, Store::new(local), config);
     // Served only when we know that others can reach us.
     kad.set_mode(Some(Mode::Client));
     Ok(kad)
@@ -151,14 +158,14 @@ pub(super) fn protocol(network: &str) -> Result<StreamProtocol, BuildError> {
 }
 
 /// Running queries, and how their results are told.
-pub(super) struct Directory {
+pub(super) struct Kademlia {
     queries: HashMap<QueryId, Query>,
     protocol: StreamProtocol,
 }
 
-type Kad = kad::Behaviour<MemoryStore>;
+type Kad = kad::Behaviour<Store>;
 
-impl Directory {
+impl Kademlia {
     pub(super) fn new(network: &str) -> Result<Self, BuildError> {
         Ok(Self {
             queries: HashMap::new(),
@@ -167,7 +174,12 @@ impl Directory {
     }
 
     /// Starts what was asked for.
-    pub(super) fn handle_command(&mut self, kad: &mut Kad, command: Command) {
+    pub(super) fn handle_command(
+        &mut self,
+        kad: &mut Kad,
+        policy: &mut dyn Policy,
+        command: Command,
+    ) {
         match command {
             Command::Put {
                 key,
@@ -175,18 +187,15 @@ impl Directory {
                 lifetime,
                 reply,
             } => self.put(kad, key, value, lifetime, reply),
-            Command::Get { key, reply } => {
-                self.start(kad, reply, |kad, reply| {
-                    (kad.get_record(key.into()), Query::Get(reply, Vec::new()))
-                });
-            }
+            Command::Get { key, found, reply } => self.start(kad, reply, |kad, reply| {
+                answer(reply, Ok(()));
+                (kad.get_record(key.into()), Query::Get(found))
+            }),
             Command::Provide { key, reply } => self.provide(kad, key, reply),
             Command::StopProviding { key } => kad.stop_providing(&key.into()),
-            Command::Providers { key, reply } => self.start(kad, reply, |kad, reply| {
-                (
-                    kad.get_providers(key.into()),
-                    Query::Providers(reply, HashSet::new()),
-                )
+            Command::Providers { key, found, reply } => self.start(kad, reply, |kad, reply| {
+                answer(reply, Ok(()));
+                (kad.get_providers(key.into()), Query::Providers(found))
             }),
             Command::Closest { key, reply } => {
                 self.start(kad, reply, |kad, reply| {
@@ -199,22 +208,13 @@ impl Directory {
             Command::Serve { serve } => {
                 kad.set_mode(Some(if serve { Mode::Server } else { Mode::Client }))
             }
+            Command::Offer { source, entry } => store_if_allowed(kad, policy, source, entry),
         }
     }
 
-    /// Feeds the routing table with a peer that speaks our Kademlia.
-    pub(super) fn handle_identified(
-        &mut self,
-        kad: &mut Kad,
-        peer: PeerId,
-        protocols: &[StreamProtocol],
-        addresses: &[Multiaddr],
-    ) {
-        if protocols.contains(&self.protocol) {
-            for address in addresses.iter().take(ADDRESSES_PER_PEER) {
-                kad.add_address(&peer, address.clone());
-            }
-        }
+    /// Whether a peer that speaks these protocols answers queries.
+    pub(super) fn is_served_by(&self, protocols: &[StreamProtocol]) -> bool {
+        protocols.contains(&self.protocol)
     }
 
     /// Takes in what Kademlia reports.
@@ -225,7 +225,11 @@ impl Directory {
         event: kad::Event,
     ) {
         match event {
-            kad::Event::InboundRequest { request } => store_if_allowed(kad, policy, request),
+            kad::Event::InboundRequest { request } => {
+                if let Some((source, entry)) = wanted(request) {
+                    store_if_allowed(kad, policy, source, entry);
+                }
+            }
             kad::Event::OutboundQueryProgressed {
                 id, result, step, ..
             } => {
@@ -307,28 +311,29 @@ impl Directory {
                 answer(reply, result.map(drop).map_err(|_| LookupError::Failed));
                 None
             }
-            (Query::Get(reply, mut found), QueryResult::GetRecord(result)) => {
-                if let Ok(GetRecordOk::FoundRecord(record)) = result
-                    && found.len() < FOUND_MAX
-                {
-                    found.push(FoundRecord {
-                        value: record.record.value,
-                        holder: record.peer,
-                    });
-                }
-                finish_or_keep(last, reply, found, Query::Get)
+            (Query::Get(found), QueryResult::GetRecord(result)) => {
+                let wants_more = match result {
+                    Ok(GetRecordOk::FoundRecord(record)) => {
+                        let value = record.record.value;
+                        let holder = record.peer;
+                        found.try_send(FoundRecord { value, holder }).is_ok()
+                    }
+                    Ok(GetRecordOk::FinishedWithNoAdditionalRecord { .. }) | Err(_) => {
+                        !found.is_closed()
+                    }
+                };
+                go_on(kad, id, wants_more);
+                (!last).then_some(Query::Get(found))
             }
-            (Query::Providers(reply, mut found), QueryResult::GetProviders(result)) => {
+            (Query::Providers(found), QueryResult::GetProviders(result)) => {
+                let mut wants_more = !found.is_closed();
                 if let Ok(GetProvidersOk::FoundProviders { providers, .. }) = result {
-                    let room = FOUND_MAX.saturating_sub(found.len());
-                    found.extend(providers.into_iter().take(room));
+                    wants_more = providers
+                        .into_iter()
+                        .all(|provider| found.try_send(provider).is_ok());
                 }
-                if last {
-                    answer(reply, Ok(found.into_iter().collect()));
-                    None
-                } else {
-                    Some(Query::Providers(reply, found))
-                }
+                go_on(kad, id, wants_more);
+                (!last).then_some(Query::Providers(found))
             }
             (Query::Closest(reply), QueryResult::GetClosestPeers(result)) => {
                 let peers = match result {
@@ -355,17 +360,10 @@ impl Directory {
     }
 }
 
-fn finish_or_keep<T>(
-    last: bool,
-    reply: Reply<T>,
-    found: T,
-    keep: impl FnOnce(Reply<T>, T) -> Query,
-) -> Option<Query> {
-    if last {
-        answer(reply, Ok(found));
-        None
-    } else {
-        Some(keep(reply, found))
+/// Ends a query whose results nobody takes any more.
+fn go_on(kad: &mut Kad, id: QueryId, wants_more: bool) {
+    if !wants_more && let Some(mut query) = kad.query_mut(&id) {
+        query.finish();
     }
 }
 
@@ -374,35 +372,40 @@ fn answer<T>(reply: Reply<T>, result: Result<T, LookupError>) {
     let _ = reply.send(result);
 }
 
-fn store_if_allowed(kad: &mut Kad, policy: &mut dyn Policy, request: InboundRequest) {
+/// What a peer wants stored, if it wants that.
+fn wanted(request: InboundRequest) -> Option<(PeerId, Entry)> {
     match request {
         InboundRequest::PutRecord {
             source,
             record: Some(record),
             ..
-        } => {
-            let stored = kad
-                .store_mut()
-                .get(&record.key)
-                .map(std::borrow::Cow::into_owned);
-            if policy.store_record(&record, source, stored.as_ref())
-                && kad.store_mut().put(record).is_err()
-            {
-                tracing::debug!("the directory's store is full");
-            }
-        }
+        } => Some((source, Entry::Record(record))),
         InboundRequest::AddProvider {
             record: Some(record),
-        } => {
-            if policy.store_provider(&record) && kad.store_mut().add_provider(record).is_err() {
-                tracing::debug!("the directory's store of providers is full");
-            }
-        }
+        } => Some((record.provider, Entry::Provider(record))),
         InboundRequest::PutRecord { record: None, .. }
         | InboundRequest::AddProvider { record: None }
         | InboundRequest::FindNode { .. }
         | InboundRequest::GetProvider { .. }
-        | InboundRequest::GetRecord { .. } => {}
+        | InboundRequest::GetRecord { .. } => None,
+    }
+}
+
+fn store_if_allowed(kad: &mut Kad, policy: &mut dyn Policy, source: PeerId, entry: Entry) {
+    let store = kad.store_mut();
+    let outcome = match entry {
+        Entry::Record(record) => {
+            let stored = store.get(&record.key).map(std::borrow::Cow::into_owned);
+            policy
+                .store_record(record, source, stored.as_ref())
+                .map(|record| store.put(record))
+        }
+        Entry::Provider(record) => policy
+            .store_provider(record)
+            .map(|record| store.add_provider(record)),
+    };
+    if let Some(Err(error)) = outcome {
+        tracing::debug!(%source, %error, "an entry found no room in the directory's store");
     }
 }
 
@@ -441,7 +444,7 @@ mod tests {
         let transport = transport::build(&keypair, &[Transport::Memory]).unwrap();
         let kad = behaviour(local, "00").unwrap();
         let mut swarm = Swarm::new(transport, kad, local, Config::with_tokio_executor());
-        let mut directory = Directory::new("00").unwrap();
+        let mut kademlia = Kademlia::new("00").unwrap();
         for _ in 0..5 {
             swarm
                 .behaviour_mut()
@@ -452,7 +455,7 @@ mod tests {
             loop {
                 match swarm.select_next_some().await {
                     SwarmEvent::Behaviour(event) => {
-                        directory.handle_event(swarm.behaviour_mut(), &mut RefuseAll, event);
+                        kademlia.handle_event(swarm.behaviour_mut(), &mut RefuseAll, event);
                     }
                     SwarmEvent::Dialing { .. } => dials += 1,
                     _ => {}
