@@ -6,6 +6,7 @@
 //! * [`broker`] is the client of the anchor.
 //! * [`mesh`] joins nodes; it alone knows the swarm. [`web`] is HTTP over its streams, [`server`] the personal web server.
 //! * [`fetch`] gets something from a site by name; [`proxy`] does so for a plain browser on this PC.
+//! * [`pay`] buys and sells; [`store`] is what must not be forgotten of it.
 //! * [`app`] puts the daemon together.
 //! * [`control`] takes the owner's commands over a Unix socket.
 //! * [`usage`] counts how much the sites are used, for statistics.
@@ -23,9 +24,11 @@ pub mod home;
 pub mod identity;
 pub mod join;
 pub mod mesh;
+pub mod pay;
 pub mod proxy;
 pub mod server;
 pub mod service;
 pub mod standing;
+pub mod store;
 pub mod usage;
 pub mod web;

@@ -20,16 +20,22 @@ use super::{
     running::Running,
     sign_in::{Admission, SignIn},
     tasks::Tasks,
+    yard::Yard,
 };
 use crate::{
     broker::{AnchorAddress, AnchorAddressError, Client, Endpoint, EndpointOptions, TlsError},
     clock::Clock,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, ProxyConfig},
     control,
     home::{Home, HomeError, HomeLock},
     identity::{DeviceKey, KeyError},
-    mesh::{self, Mesh, MeshConfig},
+    mesh::{
+        self, Mesh, MeshConfig,
+        directory::{DirectoryConfig, Prepared},
+    },
+    proxy::Listeners,
     standing::{Keeper, StandingError},
+    store::{NodeStore, StoreError},
     usage::Counters,
 };
 
@@ -80,6 +86,12 @@ pub enum BuildError {
     /// The control socket.
     #[error("{0}")]
     Control(#[from] control::BindError),
+    /// The proxy's addresses.
+    #[error("cannot listen for browsers: {0}")]
+    Proxy(#[source] std::io::Error),
+    /// The node's journal.
+    #[error("cannot open the node's journal: {0}")]
+    Store(#[from] StoreError),
 }
 
 impl BuildError {
@@ -104,6 +116,7 @@ pub(super) struct Parts {
     pub(super) publisher: Publisher,
     pub(super) presence: Reporter,
     pub(super) usage: UsageReporter,
+    pub(super) yard: Yard,
     pub(super) addresses: watch::Sender<Vec<String>>,
     pub(super) announce: Vec<mesh::Multiaddr>,
 }
@@ -135,9 +148,22 @@ impl App {
         };
         let catalogue =
             Catalogue::load(&home, key.clone(), clock.clone(), currency, trust.clone())?;
+        let listeners = config
+            .proxy
+            .map(|proxy| Listeners::bind(proxy.listen, proxy.console))
+            .transpose()
+            .map_err(BuildError::Proxy)?;
+        let (store, recovery) = NodeStore::open(&home.join("journal"))?;
+        tracing::debug!(?recovery, "the node's journal is open");
+        let directory = Prepared::new(DirectoryConfig {
+            keeper: Arc::clone(&keeper),
+            clock: clock.clone(),
+            peers_file: Some(home.join("peers")),
+        });
         let mesh = Mesh::build(MeshConfig {
             listen: config.mesh.listen.clone(),
             transports: config.mesh.transports.clone(),
+            policy: directory.policy(),
             ..MeshConfig::new(*key.secret(), &trust.network().to_string())
         })?;
         let control = control::Listener::bind(&home)?;
@@ -181,9 +207,23 @@ impl App {
                 standing: standing.clone(),
                 admission: admission.clone(),
             },
+            yard: Yard {
+                directory,
+                store: Arc::new(store),
+                listeners: listeners.map(|listeners| (listeners, currency)),
+                budgets: config.budgets(currency)?,
+                selling: config.selling(currency)?,
+            },
             addresses: addresses_sender,
             announce: config.mesh.announce.clone(),
         };
+        let proxy = tasks.yard.listeners.as_ref().map(|(listeners, _)| {
+            let bound = listeners.addresses();
+            ProxyConfig {
+                listen: bound.sites,
+                console: bound.console,
+            }
+        });
         let node = Node {
             home,
             key,
@@ -193,7 +233,7 @@ impl App {
             client,
             counters,
             mesh: mesh.handle(),
-            proxy: config.proxy,
+            proxy,
             sites,
             published,
             admission,
@@ -224,6 +264,7 @@ impl App {
             publisher,
             presence,
             usage,
+            yard,
             addresses,
             announce,
         } = self.tasks;
@@ -236,6 +277,7 @@ impl App {
         tasks.spawn("publish", publisher.run(stop.clone()));
         tasks.spawn("presence", presence.run(stop.clone()));
         tasks.spawn("usage", usage.run(stop.clone()));
+        tasks.spawn("yard", yard.run(Arc::clone(&self.node), stop.clone()));
         let control = self.control.run(Arc::clone(&self.node), stop);
         tasks.spawn("control", control);
         Running::new(self.lock, self.node, self.mesh, tasks)

@@ -15,6 +15,7 @@ mod running;
 mod sign_in;
 mod sites;
 mod tasks;
+mod yard;
 
 pub use build::{App, BuildError, Overrides};
 pub use catalogue::{Catalogue, CatalogueError, Published, PublishedSite};

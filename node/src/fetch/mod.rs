@@ -12,9 +12,13 @@ use crate::web::Body;
 
 mod consent;
 mod error;
+mod fetcher;
+mod tariffs;
+mod uploaded;
 
 pub use consent::{Agreement, ConsentError, Consents, Standing};
 pub use error::{FetchError, Quote};
+pub use fetcher::Fetcher;
 
 /// Whether a request may cost anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,4 +23,4 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use server::{BoundAddresses, Proxy, ProxyConfig};
+pub use server::{BoundAddresses, Listeners, Proxy};

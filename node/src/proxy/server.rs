@@ -10,6 +10,7 @@ use std::{
 use data_encoding::HEXLOWER;
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
+use madang_protocol::amount::Currency;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -26,31 +27,50 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long requests in progress may take to end at shutdown.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 
-/// Where the proxy listens. Both must be loopback addresses; port 0 takes any free one.
-#[derive(Debug, Clone)]
-pub struct ProxyConfig {
+/// Where the proxy does listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BoundAddresses {
     /// For sites: `http://<site>.localhost:PORT/`.
     pub sites: SocketAddr,
     /// For the consent page: `http://localhost:PORT/`.
     pub console: SocketAddr,
-    /// The network's currency, for pages.
-    pub currency: String,
 }
 
-/// Where the proxy does listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BoundAddresses {
-    /// For sites.
-    pub sites: SocketAddr,
-    /// For the consent page.
-    pub console: SocketAddr,
+/// The proxy's two addresses, bound.
+#[derive(Debug)]
+pub struct Listeners {
+    sites: TcpListener,
+    console: TcpListener,
+    bound: BoundAddresses,
+}
+
+impl Listeners {
+    /// Listens for sites and for the consent page, within a tokio runtime; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// When an address is not loopback or cannot be listened at.
+    pub fn bind(sites: SocketAddr, console: SocketAddr) -> io::Result<Self> {
+        let (sites, console) = (listen(sites)?, listen(console)?);
+        let bound = BoundAddresses {
+            sites: sites.local_addr()?,
+            console: console.local_addr()?,
+        };
+        Ok(Self {
+            sites,
+            console,
+            bound,
+        })
+    }
+
+    /// Where they listen.
+    pub fn addresses(&self) -> BoundAddresses {
+        self.bound
+    }
 }
 
 /// The proxy, listening but not yet answering.
 pub struct Proxy<F, C> {
-    sites: TcpListener,
-    console: TcpListener,
-    bound: BoundAddresses,
+    listeners: Listeners,
     local: Arc<Local<F>>,
     desk: Arc<Desk<C>>,
     tasks: TaskTracker,
@@ -58,17 +78,17 @@ pub struct Proxy<F, C> {
 }
 
 impl<F: Fetch, C: Consents> Proxy<F, C> {
-    /// Listens at the addresses of `config`.
+    /// A proxy behind `listeners`, in a network of this currency.
     ///
     /// # Errors
-    /// When an address is not loopback or cannot be listened at, or the system has no randomness to give.
-    pub async fn bind(config: ProxyConfig, fetch: F, consents: C) -> io::Result<Self> {
-        let sites = listen(config.sites).await?;
-        let console = listen(config.console).await?;
-        let bound = BoundAddresses {
-            sites: sites.local_addr()?,
-            console: console.local_addr()?,
-        };
+    /// When the system has no randomness to give.
+    pub fn new(
+        listeners: Listeners,
+        currency: Currency,
+        fetch: F,
+        consents: C,
+    ) -> io::Result<Self> {
+        let bound = listeners.bound;
         let pending = Arc::new(Pending::new());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let mut secret = [0; 32];
@@ -86,12 +106,10 @@ impl<F: Fetch, C: Consents> Proxy<F, C> {
             consents,
             pending,
             port: bound.console.port(),
-            currency: config.currency,
+            currency: currency.to_string(),
         };
         Ok(Self {
-            sites,
-            console,
-            bound,
+            listeners,
             local: Arc::new(local),
             desk: Arc::new(desk),
             tasks,
@@ -99,22 +117,27 @@ impl<F: Fetch, C: Consents> Proxy<F, C> {
         })
     }
 
-    /// Where it listens.
-    pub fn addresses(&self) -> BoundAddresses {
-        self.bound
-    }
-
     /// Answers browsers until `stop` is cancelled; requests in progress then have a few seconds to end, and the rest is cut.
     pub async fn run(self, stop: CancellationToken) {
         let (local, desk) = (self.local, self.desk);
-        let sites = accept(self.sites, &self.tasks, &self.stop, move |request| {
-            let local = local.clone();
-            async move { local.answer(request).await }
-        });
-        let console = accept(self.console, &self.tasks, &self.stop, move |request| {
-            let desk = desk.clone();
-            async move { desk.answer(request).await }
-        });
+        let sites = accept(
+            self.listeners.sites,
+            &self.tasks,
+            &self.stop,
+            move |request| {
+                let local = local.clone();
+                async move { local.answer(request).await }
+            },
+        );
+        let console = accept(
+            self.listeners.console,
+            &self.tasks,
+            &self.stop,
+            move |request| {
+                let desk = desk.clone();
+                async move { desk.answer(request).await }
+            },
+        );
         tokio::select! {
             () = stop.cancelled() => {}
             () = sites => {}
@@ -141,14 +164,16 @@ pub(super) fn token() -> io::Result<String> {
     Ok(HEXLOWER.encode(&octets))
 }
 
-async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     if !is_loopback(address.ip()) {
         let text = format!(
             "{address} is not a loopback address; others on the network could spend your money through it"
         );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
-    TcpListener::bind(address).await
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 fn is_loopback(address: IpAddr) -> bool {

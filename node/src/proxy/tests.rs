@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{BoundAddresses, Proxy, ProxyConfig, look};
+use super::{BoundAddresses, Listeners, Proxy, look};
 use crate::{
     fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Quote, Standing},
     web::{Body, BoxDuplex, Tunnel},
@@ -181,15 +181,10 @@ impl World {
     async fn start() -> Self {
         let network = Network::new();
         let loopback = "127.0.0.1:0".parse().unwrap();
-        let config = ProxyConfig {
-            sites: loopback,
-            console: loopback,
-            currency: "KRW".into(),
-        };
-        let proxy = Proxy::bind(config, network.clone(), network.clone())
-            .await
-            .unwrap();
-        let (bound, stop) = (proxy.addresses(), CancellationToken::new());
+        let listeners = Listeners::bind(loopback, loopback).unwrap();
+        let bound = listeners.addresses();
+        let proxy = Proxy::new(listeners, Currency::KRW, network.clone(), network.clone()).unwrap();
+        let stop = CancellationToken::new();
         tokio::spawn(proxy.run(stop.clone()));
         Self {
             network,
@@ -427,14 +422,8 @@ async fn head(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn other_than_loopback_is_refused() {
-    let network = Network::new();
-    let config = ProxyConfig {
-        sites: "0.0.0.0:0".parse().unwrap(),
-        console: "127.0.0.1:0".parse().unwrap(),
-        currency: "KRW".into(),
-    };
-    let error = Proxy::bind(config, network.clone(), network)
-        .await
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    let error = Listeners::bind(everywhere, "127.0.0.1:0".parse().unwrap())
         .err()
         .unwrap();
     assert!(

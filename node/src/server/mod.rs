@@ -1,7 +1,23 @@
-//! The personal web server: where what a node serves comes from, and where it is counted.
+//! The personal web server: where what a node serves comes from, who may have it, and what it costs.
+//!
+//! * [`folder`], [`upstream`]: files, and applications of the owner's.
+//! * `server` routes a request to its site, past the till where its path has a price ([`meter`], `paid`); `visitor` knows who asks.
+//! * `usage` counts for statistics, `well_known` says what is served, `refusal` what is not.
 
 pub mod folder;
 pub mod meter;
+mod paid;
+mod refusal;
+#[expect(clippy::module_inception, reason = "it is the server of this folder")]
+mod server;
+mod site;
 #[cfg(test)]
 mod testing;
 pub mod upstream;
+mod usage;
+mod visitor;
+mod well_known;
+
+pub use meter::Direction;
+pub use server::{Server, ServerParts};
+pub use well_known::TARIFF;

@@ -1,0 +1,455 @@
+//! [`Fetcher`]: finds a site's devices, asks the best one, pays where it costs something and was agreed to, and goes on to the next device when one
+//! has gone away.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use madang_protocol::{
+    broker::PROBLEM_PREFIX,
+    limits::RECORD_BYTES_MAX,
+    name::SiteName,
+    record::tariff::Tariff,
+    reject::Reject,
+    rules::{metering::RequestKey, path::CleanPath, rating::rule_for},
+    sealed::{Sealed, Unverified},
+    session::{
+        buyer::Head,
+        frame::{RESPONSE_HEADER, ResponseId, SESSION_HEADER},
+    },
+};
+use tokio::sync::watch;
+
+use super::{Fetch, FetchError, Paying, Quote, tariffs::Tariffs, uploaded::Uploaded};
+use crate::{
+    clock::Clock,
+    mesh::directory::{Directory, Located, ResolveError},
+    pay::{BuyError, Buying, Paid, Seller},
+    standing::Standing,
+    web::{Body, BoxDuplex, Pool, Tunnel},
+};
+
+/// A device begins to answer within this time. Applications may think; a device that is gone shows sooner.
+const HEAD_WITHIN: Duration = Duration::from_secs(75);
+/// A price list comes within this time.
+const TARIFF_WITHIN: Duration = Duration::from_secs(10);
+/// Octets of a problem document that is read.
+const PROBLEM_BYTES_MAX: usize = 16 * 1_024;
+/// Devices of one site that are tried.
+const DEVICES_MAX: usize = 4;
+/// How often one request is asked again on the way to being paid.
+const PAYING_TRIES: u32 = 4;
+/// Before the seller has had the time to take a receipt: doubled each time.
+const PAYING_PAUSE: Duration = Duration::from_millis(40);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Fetcher {
+    directory: Directory,
+    pool: Pool,
+    buying: Option<Buying>,
+    standing: watch::Receiver<Standing>,
+    clock: Clock,
+    tariffs: Tariffs,
+}
+
+/// One request on its way, as far as it can be sent again.
+struct Asking<'a> {
+    site: &'a SiteName,
+    path: CleanPath,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    uploaded: Uploaded,
+    paying: Paying,
+}
+
+/// What one device made of a request.
+enum Outcome {
+    /// It answered.
+    Answered(Response<Body>),
+    /// It cannot be reached: another may.
+    Gone(FetchError),
+}
+
+impl Fetcher {
+    /// Without `buying`, only what is free is fetched.
+    pub fn new(
+        directory: Directory,
+        pool: Pool,
+        buying: Option<Buying>,
+        standing: watch::Receiver<Standing>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            directory,
+            pool,
+            buying,
+            standing,
+            clock,
+            tariffs: Tariffs::new(),
+        }
+    }
+
+    async fn located(&self, site: &SiteName) -> Result<Vec<Located>, FetchError> {
+        self.directory
+            .resolve(site)
+            .await
+            .map_err(|error| match error {
+                ResolveError::Unknown => FetchError::UnknownSite,
+                ResolveError::Offline { last_seen } => FetchError::Offline {
+                    last_seen: Some(last_seen),
+                },
+                ResolveError::Closed => FetchError::Closed,
+            })
+    }
+
+    /// Asks one device; free first, then as it was agreed to pay.
+    async fn ask(&self, located: &Located, asking: &Asking<'_>) -> Result<Outcome, FetchError> {
+        let may_pay = asking.paying == Paying::AsAgreed
+            && self.buying.is_some()
+            && located.announcement.tariff.is_some();
+        if !may_pay {
+            let response = match self.send(located, asking, None).await {
+                Ok(response) => response,
+                Err(error) => return Ok(Outcome::Gone(error)),
+            };
+            return self
+                .free(located, asking, response)
+                .await
+                .map(Outcome::Answered);
+        }
+        let mut pause = PAYING_PAUSE;
+        let mut refused = Reject::PAYMENT_REQUIRED;
+        for attempt in 0..PAYING_TRIES {
+            // Nobody knows before the first answer whether the path costs anything; a price list in hand does.
+            let tariff = match self.tariff(located).await {
+                Ok(tariff) => tariff,
+                Err(error) => return Ok(Outcome::Gone(error)),
+            };
+            let Some(rule) =
+                rule_for(&tariff, &asking.path).filter(|rule| tariff.rules[*rule].has_price())
+            else {
+                let response = match self.send(located, asking, None).await {
+                    Ok(response) => response,
+                    Err(error) => return Ok(Outcome::Gone(error)),
+                };
+                return self
+                    .free(located, asking, response)
+                    .await
+                    .map(Outcome::Answered);
+            };
+            let quote = quote(located, asking, tariff, rule);
+            let paid = match self.ready(located, &quote).await {
+                Ok(paid) => paid,
+                Err(BuyError::TariffChanged) if attempt == 0 => {
+                    self.forget_tariff(located);
+                    continue;
+                }
+                Err(BuyError::Unreachable(_) | BuyError::Stalled) => {
+                    return Ok(Outcome::Gone(FetchError::Stalled));
+                }
+                Err(error) => return Err(failure(error, quote)),
+            };
+            let response = match self.send(located, asking, Some(&paid)).await {
+                Ok(response) => response,
+                Err(error) => return Ok(Outcome::Gone(error)),
+            };
+            if response.status() != StatusCode::PAYMENT_REQUIRED {
+                return bought(response, asking, &paid, rule)
+                    .map(Outcome::Answered)
+                    .map_err(|error| failure(error, quote));
+            }
+            refused = problem_code(response).await;
+            if refused == Reject::SESSION_UNKNOWN {
+                paid.lost();
+            }
+            if refused == Reject::TARIFF_CHANGED {
+                self.forget_tariff(located);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(FetchError::Refused(refused))
+    }
+
+    /// An answer that was not paid for: a price becomes a quote.
+    async fn free(
+        &self,
+        located: &Located,
+        asking: &Asking<'_>,
+        response: Response<Body>,
+    ) -> Result<Response<Body>, FetchError> {
+        match response.status() {
+            StatusCode::PAYMENT_REQUIRED => {
+                let tariff = self.tariff(located).await?;
+                match rule_for(&tariff, &asking.path) {
+                    Some(rule) => Err(FetchError::NotAgreed(Box::new(quote(
+                        located, asking, tariff, rule,
+                    )))),
+                    None => Err(FetchError::PeerFault(Reject::TARIFF_UNKNOWN)),
+                }
+            }
+            StatusCode::FORBIDDEN if is_problem(&response) => {
+                Err(FetchError::NotAllowed(problem_code(response).await))
+            }
+            _ => Ok(cleaned(response)),
+        }
+    }
+
+    async fn ready(&self, located: &Located, quote: &Quote) -> Result<Paid, BuyError> {
+        let Some(buying) = &self.buying else {
+            return Err(BuyError::NotAgreed);
+        };
+        let seller = Seller {
+            peer: located.peer,
+            device: located.passport.device,
+            site: &quote.site,
+            tariff: &quote.tariff,
+        };
+        buying.ready(&seller, quote.rule).await
+    }
+
+    /// Sends the request, as part of a paying session or not, and waits for its head.
+    async fn send(
+        &self,
+        located: &Located,
+        asking: &Asking<'_>,
+        paid: Option<&Paid>,
+    ) -> Result<Response<Body>, FetchError> {
+        let mut request = Request::new(asking.uploaded.take().unwrap_or_else(empty));
+        *request.method_mut() = asking.method.clone();
+        *request.uri_mut() = asking.uri.clone();
+        *request.headers_mut() = asking.headers.clone();
+        if let Some(session) = paid.and_then(|paid| HeaderValue::from_str(paid.session()).ok()) {
+            request.headers_mut().insert(SESSION_HEADER, session);
+        }
+        let sent = tokio::time::timeout(HEAD_WITHIN, self.pool.send(located.peer, request)).await;
+        match sent {
+            Err(_) => Err(FetchError::Stalled),
+            Ok(Ok(mut response)) => {
+                let tunnel = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+                    .then(|| hyper::upgrade::on(&mut response));
+                let mut response =
+                    response.map(|body| body.map_err(io::Error::other).boxed_unsync());
+                if let Some(upgrade) = tunnel {
+                    response.extensions_mut().insert(Tunnel::new(async move {
+                        let stream = upgrade.await.map_err(io::Error::other)?;
+                        Ok(Box::new(TokioIo::new(stream)) as BoxDuplex)
+                    }));
+                }
+                Ok(response)
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, peer = %located.peer, "a device does not answer");
+                self.directory.unreachable(&located.peer);
+                Err(FetchError::Offline {
+                    last_seen: Some(located.announcement.issued),
+                })
+            }
+        }
+    }
+
+    /// The site's price list, as its device signed it: the one in hand if the device still announces it.
+    async fn tariff(&self, located: &Located) -> Result<Sealed<Tariff>, FetchError> {
+        if let Some(known) = self.tariffs.get(located) {
+            return Ok(known);
+        }
+        let fetched = tokio::time::timeout(TARIFF_WITHIN, self.fetch_tariff(located)).await;
+        let tariff = fetched.unwrap_or(Err(FetchError::Stalled))?;
+        self.tariffs.put(located, tariff.clone());
+        Ok(tariff)
+    }
+
+    async fn fetch_tariff(&self, located: &Located) -> Result<Sealed<Tariff>, FetchError> {
+        let fault = FetchError::PeerFault;
+        let site = &located.announcement.site;
+        let request = Request::builder()
+            .uri(crate::server::TARIFF)
+            .header(header::HOST, site.to_label())
+            .body(empty());
+        let request = request.map_err(|_| fault(Reject::NAME_INVALID))?;
+        let response = self
+            .pool
+            .send(located.peer, request)
+            .await
+            .map_err(|_| FetchError::Stalled)?;
+        if response.status() != StatusCode::OK {
+            return Err(fault(Reject::TARIFF_UNKNOWN));
+        }
+        let octets = Limited::new(response.into_body(), RECORD_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|_| fault(Reject::RECORD_TOO_LARGE))?;
+        let trust = self.standing.borrow().trust.clone();
+        let tariff = Unverified::<Tariff>::from_bytes(&octets.to_bytes())
+            .and_then(|tariff| tariff.verify(&trust))
+            .map_err(fault)?;
+        let is_theirs = tariff.device == located.passport.device && tariff.site == *site;
+        if !is_theirs {
+            return Err(fault(Reject::SIGNER_UNKNOWN));
+        }
+        if !tariff.is_valid_at(self.clock.now()) {
+            return Err(fault(Reject::TARIFF_NOT_VALID_NOW));
+        }
+        Ok(tariff)
+    }
+
+    fn forget_tariff(&self, located: &Located) {
+        self.tariffs.forget(located);
+    }
+}
+
+impl Fetch for Fetcher {
+    async fn fetch(
+        &self,
+        site: &SiteName,
+        request: Request<Body>,
+        paying: Paying,
+    ) -> Result<Response<Body>, FetchError> {
+        let (parts, body) = request.into_parts();
+        let path = CleanPath::parse(parts.uri.path())
+            .map_err(|_| FetchError::Refused(Reject::FIELD_OUT_OF_BOUNDS))?;
+        let mut headers = parts.headers;
+        headers.insert(
+            header::HOST,
+            HeaderValue::from_str(&site.to_label()).map_err(|_| FetchError::UnknownSite)?,
+        );
+        let asking = Asking {
+            site,
+            path,
+            method: parts.method,
+            uri: parts.uri,
+            headers,
+            uploaded: Uploaded::new(body),
+            paying,
+        };
+        let mut last = FetchError::Offline {
+            last_seen: self.directory.last_seen(site),
+        };
+        for located in self.located(site).await?.iter().take(DEVICES_MAX) {
+            match self.ask(located, &asking).await? {
+                Outcome::Answered(response) => return Ok(response),
+                Outcome::Gone(error) => last = error,
+            }
+            if asking.uploaded.is_used() {
+                // What was sent cannot be sent again.
+                break;
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Hangs the counting into an answer that is paid for.
+fn bought(
+    response: Response<Body>,
+    asking: &Asking<'_>,
+    paid: &Paid,
+    rule: usize,
+) -> Result<Response<Body>, BuyError> {
+    let number = response
+        .headers()
+        .get(RESPONSE_HEADER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok());
+    let Some(number) = number else {
+        return Ok(cleaned(response));
+    };
+    let etag = response
+        .headers()
+        .get(header::ETAG)
+        .and_then(|etag| etag.to_str().ok());
+    let head = Head {
+        response: ResponseId(number),
+        rule,
+        key: RequestKey::of(
+            asking.method.as_str(),
+            rule,
+            &asking.path,
+            asking.uri.query(),
+            etag,
+        ),
+        uploaded: asking.uploaded.octets(),
+    };
+    paid.open(&head)?;
+    let mut response = cleaned(response);
+    // What is counted ends with the body, or with the tunnel where there is one.
+    if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
+        response.extensions_mut().insert(paid.tunnel(tunnel, &head));
+        return Ok(response);
+    }
+    Ok(response.map(|body| paid.body(body, &head).boxed_unsync()))
+}
+
+fn quote(located: &Located, asking: &Asking<'_>, tariff: Sealed<Tariff>, rule: usize) -> Quote {
+    Quote {
+        site: asking.site.clone(),
+        tariff,
+        seller: located.passport.clone(),
+        rule,
+        path: asking.path.as_str().to_owned(),
+    }
+}
+
+fn failure(error: BuyError, quote: Quote) -> FetchError {
+    let quote = Box::new(quote);
+    match error {
+        BuyError::NotAgreed => FetchError::NotAgreed(quote),
+        BuyError::OverBudget => FetchError::OverBudget(quote),
+        BuyError::TariffChanged => FetchError::TariffChanged(quote),
+        BuyError::NoCredit => FetchError::NoCredit(quote),
+        BuyError::AnchorAway => FetchError::AnchorAway,
+        BuyError::Stalled | BuyError::Unreachable(_) => FetchError::Stalled,
+        BuyError::Refused(reject) => FetchError::Refused(reject),
+        BuyError::Store(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "buy");
+            FetchError::Refused(Reject::STORE_FAILED)
+        }
+        BuyError::Closed => FetchError::Closed,
+    }
+}
+
+/// Without the headers that speak between the two nodes.
+fn cleaned(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().remove(RESPONSE_HEADER);
+    response.headers_mut().remove(SESSION_HEADER);
+    response
+}
+
+fn is_problem(response: &Response<Body>) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
+}
+
+/// The refusal that a problem document of a node's own tells.
+async fn problem_code(response: Response<Body>) -> Reject {
+    let unknown = Reject::PAYMENT_REQUIRED;
+    let Ok(octets) = Limited::new(response.into_body(), PROBLEM_BYTES_MAX)
+        .collect()
+        .await
+    else {
+        return unknown;
+    };
+    let Ok(problem) = serde_json::from_slice::<serde_json::Value>(&octets.to_bytes()) else {
+        return unknown;
+    };
+    let is_ours = problem["type"]
+        .as_str()
+        .is_some_and(|kind| kind.starts_with(PROBLEM_PREFIX));
+    let code = problem["code"]
+        .as_u64()
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|_| is_ours);
+    code.map_or(unknown, Reject)
+}
+
+fn empty() -> Body {
+    Empty::<Bytes>::new()
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}

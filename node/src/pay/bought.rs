@@ -1,0 +1,166 @@
+//! What this node pays for, counted as it comes: the buyer signs for what went through here and for nothing else.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use madang_protocol::{
+    reject::Reject,
+    session::{buyer::Ended, frame::ResponseId},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::purchase::Purchase;
+
+/// A response that is open in its session. Dropping it before it has ended cancels it.
+struct Open {
+    purchase: Arc<Purchase>,
+    response: ResponseId,
+    ended: Option<Ended>,
+}
+
+impl Open {
+    fn received(&mut self, octets: usize) -> io::Result<()> {
+        self.purchase
+            .received(self.response, octets as u64)
+            .map_err(|reject: Reject| {
+                self.end(Ended::Cancelled);
+                io::Error::other(reject)
+            })
+    }
+
+    fn end(&mut self, ended: Ended) {
+        if self.ended.is_none() {
+            self.ended = Some(ended);
+            self.purchase.close_response(self.response, ended);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.end(Ended::Cancelled);
+    }
+}
+
+/// The body of an answer that is paid for.
+pub struct BoughtBody<B> {
+    inner: B,
+    open: Open,
+}
+
+impl<B> BoughtBody<B> {
+    pub(super) fn new(inner: B, purchase: Arc<Purchase>, response: ResponseId) -> Self {
+        Self {
+            inner,
+            open: Open {
+                purchase,
+                response,
+                ended: None,
+            },
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtBody<B> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                if let Some(octets) = frame.data_ref() {
+                    this.open.received(octets.len())?;
+                }
+                if this.inner.is_end_stream() {
+                    this.open.end(Ended::Complete);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.open.end(Ended::Interrupted);
+                Poll::Ready(Some(Err(error)))
+            }
+            None => {
+                this.open.end(Ended::Complete);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A tunnel that is paid for, both ways.
+pub struct BoughtStream<S> {
+    inner: S,
+    open: Open,
+}
+
+impl<S> BoughtStream<S> {
+    pub(super) fn new(inner: S, purchase: Arc<Purchase>, response: ResponseId) -> Self {
+        Self {
+            inner,
+            open: Open {
+                purchase,
+                response,
+                ended: None,
+            },
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for BoughtStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+        match buffer.filled().len() - before {
+            0 => this.open.end(Ended::Complete),
+            octets => this.open.received(octets)?,
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for BoughtStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = ready!(Pin::new(&mut this.inner).poll_write(context, octets))?;
+        if this.open.ended.is_none() {
+            this.open.received(written)?;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,422 @@
+//! The buyer's end of every session of this node.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use libp2p::PeerId;
+use madang_protocol::{
+    amount::Amount,
+    ids::{PublicKey, TariffHash},
+    name::SiteName,
+    record::tariff::Tariff,
+    reject::{Reject, Score},
+    sealed::Sealed,
+    session::{
+        buyer::{Buyer, BuyerTerms, Head},
+        frame::SellerFrame,
+    },
+};
+use parking_lot::Mutex;
+use tokio::{
+    io::AsyncWriteExt,
+    sync::{Notify, watch},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    BoughtBody, BoughtStream, Wallet,
+    frames::{FrameReader, ReadError, write_all},
+    outbox::Outbox,
+    purchase::Purchase,
+    wallet::Leave,
+};
+use crate::{
+    broker,
+    clock::Clock,
+    identity::DeviceKey,
+    mesh::{self, OpenError, Protocol, Stream},
+    standing::Standing,
+    store::{NodeStore, StoreError, StoreRead},
+    web::{Body, BoxDuplex, Tunnel},
+};
+
+/// Sessions at one time.
+const PURCHASES_MAX: usize = 1_024;
+/// A seller answers a hello, or a grant, within this time.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// A peer takes our frames within this time.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// A paid body that has not begun after this long stops paying the site.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What buying needs of the node.
+pub struct BuyingParts {
+    /// Signs receipts.
+    pub key: DeviceKey,
+    /// The network's time.
+    pub clock: Clock,
+    /// The issuer's word.
+    pub standing: watch::Receiver<Standing>,
+    /// What must not be forgotten.
+    pub store: Arc<NodeStore>,
+    /// Who grants.
+    pub broker: broker::Client,
+    /// What was agreed to.
+    pub wallet: Wallet,
+    /// Where sellers are reached.
+    pub mesh: mesh::Handle,
+}
+
+/// Why something cannot be bought now.
+#[derive(Debug, thiserror::Error)]
+pub enum BuyError {
+    /// Nobody agreed to pay this site.
+    #[error("nobody agreed to pay this site")]
+    NotAgreed,
+    /// The budget of the site or the day is used up.
+    #[error("the budget is used up")]
+    OverBudget,
+    /// The prices are not those that were agreed to.
+    #[error("the prices have changed")]
+    TariffChanged,
+    /// The wallet does not hold enough.
+    #[error("the wallet does not hold enough")]
+    NoCredit,
+    /// No new grant without the anchor.
+    #[error("the anchor cannot be reached")]
+    AnchorAway,
+    /// The seller does not answer.
+    #[error("the seller does not answer")]
+    Stalled,
+    /// The seller cannot be reached.
+    #[error("the seller cannot be reached")]
+    Unreachable(#[source] OpenError),
+    /// The seller or the anchor refuses.
+    #[error("{0}")]
+    Refused(#[from] Reject),
+    /// The node's own store fails.
+    #[error("the node's store fails")]
+    Store(#[from] StoreError),
+    /// This node stops.
+    #[error("this node is shutting down")]
+    Closed,
+}
+
+impl From<StoreRead> for BuyError {
+    fn from(error: StoreRead) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Buying(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) parts: BuyingParts,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) errands: Arc<Notify>,
+    purchases: Mutex<BTreeMap<(PublicKey, SiteName), Arc<Purchase>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Who sells, and what.
+pub struct Seller<'a> {
+    /// The device, in the mesh.
+    pub peer: PeerId,
+    /// The device's key.
+    pub device: PublicKey,
+    /// The site.
+    pub site: &'a SiteName,
+    /// Its prices, as they hold now.
+    pub tariff: &'a Sealed<Tariff>,
+}
+
+/// Leave to make requests that cost something.
+pub struct Paid {
+    purchase: Arc<Purchase>,
+    session: String,
+}
+
+impl Buying {
+    /// No session yet.
+    pub fn new(parts: BuyingParts) -> Self {
+        let outbox = Arc::new(Outbox::new(Arc::clone(&parts.store)));
+        Self(Arc::new(Shared {
+            parts,
+            outbox,
+            errands: Arc::new(Notify::new()),
+            purchases: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// A session with `seller` in which a request under `rule` can be paid for: connected, with a grant, within what was agreed to.
+    ///
+    /// # Errors
+    /// [`BuyError`]; nothing was signed then, but perhaps for a pass.
+    pub async fn ready(&self, seller: &Seller<'_>, rule: usize) -> Result<Paid, BuyError> {
+        let hash = seller.tariff.tariff_hash();
+        let (left, pass_for_rule) = match self.0.parts.wallet.leave(seller.site, hash)? {
+            Leave::Granted {
+                left,
+                pass_for_rule,
+            } => (left, pass_for_rule),
+            Leave::NotAgreed => return Err(BuyError::NotAgreed),
+            Leave::TariffChanged => return Err(BuyError::TariffChanged),
+            Leave::UsedUp => return Err(BuyError::OverBudget),
+        };
+        if !self.0.outbox.keeps_up() {
+            return Err(BuyError::Refused(Reject::STORE_FULL));
+        }
+        let purchase = self.purchase(seller)?;
+        let setup = purchase.setup.lock().await;
+        purchase.agree();
+        purchase.set_left(left);
+        let session = match self.connected(&purchase).await {
+            // The stream was just going away: once more, on a new one.
+            Err(BuyError::Stalled) if !purchase.look(|state| state.is_attached) => {
+                self.connected(&purchase).await?
+            }
+            other => other?,
+        };
+        self.granted(&purchase, seller, hash, rule, left).await?;
+        if pass_for_rule == Some(rule) {
+            purchase.buy_pass(rule).map_err(over_budget)?;
+        }
+        drop(setup);
+        Ok(Paid { purchase, session })
+    }
+
+    fn purchase(&self, seller: &Seller<'_>) -> Result<Arc<Purchase>, BuyError> {
+        let parts = &self.0.parts;
+        let mut purchases = self.0.purchases.lock();
+        let key = (seller.device, seller.site.clone());
+        if let Some(purchase) = purchases.get(&key).filter(|purchase| !purchase.is_closed()) {
+            return Ok(Arc::clone(purchase));
+        }
+        if purchases.len() >= PURCHASES_MAX {
+            return Err(BuyError::Refused(Reject::SESSIONS_TOO_MANY));
+        }
+        let terms = BuyerTerms {
+            network: parts.standing.borrow().trust.network(),
+            site: seller.site.clone(),
+            seller: seller.device,
+            budget: Amount::ZERO,
+            patience: PATIENCE,
+        };
+        let machine = Buyer::new(terms, parts.key.signing_key().clone());
+        let purchase = Arc::new(Purchase::new(
+            seller.site.clone(),
+            seller.device,
+            seller.peer,
+            machine,
+            parts.clock.clone(),
+            Arc::clone(&self.0.outbox),
+            Arc::clone(&self.0.errands),
+        ));
+        purchases.insert(key, Arc::clone(&purchase));
+        Ok(purchase)
+    }
+
+    /// The session's name at the seller, over a stream that is attached or a new one.
+    async fn connected(&self, purchase: &Arc<Purchase>) -> Result<String, BuyError> {
+        if !purchase.look(|state| state.is_attached) {
+            let stream = self
+                .0
+                .parts
+                .mesh
+                .open(purchase.peer, Protocol::Session)
+                .await
+                .map_err(BuyError::Unreachable)?;
+            let (passport, passes) = {
+                let standing = self.0.parts.standing.borrow();
+                (standing.passport.clone(), standing.passes.clone())
+            };
+            let passport = passport.ok_or(Reject::PASSPORT_EXPIRED)?;
+            if let Some(stop) = purchase.attach(&passport, &passes) {
+                let (buying, purchase) = (self.clone(), Arc::clone(purchase));
+                self.0
+                    .tasks
+                    .spawn(async move { buying.attend(&purchase, stream, &stop).await });
+            }
+        }
+        let answer = purchase.wait_for(ANSWER_WITHIN, |state| {
+            match (state.session, state.refused.take(), state.is_attached) {
+                (Some(session), _, _) => Some(Ok(session.to_string())),
+                (None, Some(reject), _) => Some(Err(BuyError::Refused(reject))),
+                (None, None, false) => Some(Err(BuyError::Stalled)),
+                (None, None, true) => None,
+            }
+        });
+        answer.await.unwrap_or(Err(BuyError::Stalled))
+    }
+
+    /// A grant that the seller has accepted, at these prices.
+    async fn granted(
+        &self,
+        purchase: &Purchase,
+        seller: &Seller<'_>,
+        hash: TariffHash,
+        rule: usize,
+        left: Amount,
+    ) -> Result<(), BuyError> {
+        let (passport, current) = purchase.look(|state| (state.passport.clone(), state.tariff));
+        let passport = passport.ok_or(BuyError::Stalled)?;
+        if current != Some(hash) {
+            return Err(BuyError::TariffChanged);
+        }
+        // A grant from before may turn out to be of no use: then another one is asked for.
+        for _ in 0..2 {
+            let in_use = purchase
+                .grant_in_use()
+                .filter(|(_, tariff)| *tariff == hash);
+            let wanted = match in_use {
+                Some((id, _)) => id,
+                None => {
+                    self.present(purchase, &passport, seller.tariff, rule, left, None)
+                        .await?
+                }
+            };
+            purchase.look(|state| state.refused = None);
+            let answer = purchase.wait_for(ANSWER_WITHIN, |state| {
+                match (
+                    state.ready == Some(wanted),
+                    state.refused.take(),
+                    state.is_attached,
+                ) {
+                    (true, _, _) => Some(Ok(())),
+                    (false, Some(reject), _) => Some(Err(BuyError::Refused(reject))),
+                    (false, None, false) => Some(Err(BuyError::Stalled)),
+                    (false, None, true) => None,
+                }
+            });
+            match answer.await.unwrap_or(Err(BuyError::Stalled)) {
+                Err(BuyError::Refused(
+                    Reject::GRANT_CLOSED | Reject::GRANT_EXPIRED | Reject::GRANT_EXHAUSTED,
+                )) => self.give_up(wanted).await?,
+                other => return other,
+            }
+        }
+        Err(BuyError::Stalled)
+    }
+
+    /// Sends and takes frames until the stream ends, the session does, or the node stops.
+    async fn attend(&self, purchase: &Purchase, stream: Stream, stop: &CancellationToken) {
+        let (read, mut write) = tokio::io::split(stream);
+        let mut reader = FrameReader::<_, SellerFrame>::new(read);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.0.stop.cancelled() => break,
+                () = stop.cancelled() => break,
+                () = purchase.frames.notified() => {
+                    let (frames, is_closed) = purchase.take_frames();
+                    let written = tokio::time::timeout(WRITE_WITHIN, write_all(&mut write, &frames)).await;
+                    if is_closed || !matches!(written, Ok(Ok(()))) {
+                        break;
+                    }
+                }
+                frame = reader.next() => if !self.take(purchase, frame) { break },
+            }
+        }
+        if let Err(error) = write.shutdown().await {
+            tracing::debug!(%error, "end a session's stream");
+        }
+        purchase.detach();
+    }
+
+    /// Takes what was read; false when nothing more is to be read.
+    fn take(&self, purchase: &Purchase, frame: Result<Option<SellerFrame>, ReadError>) -> bool {
+        let reject = match frame {
+            Ok(None) | Err(ReadError::Io(_)) => return false,
+            Err(ReadError::Peer(reject)) => reject,
+            Ok(Some(frame)) => {
+                let trust = self.0.parts.standing.borrow().trust.clone();
+                match purchase.handle_frame(frame, &trust) {
+                    Ok(()) => return true,
+                    Err(reject) => reject,
+                }
+            }
+        };
+        tracing::debug!(site = %purchase.site, slug = reject.slug(), "a seller's frame is refused");
+        reject.score() != Score::Ban
+    }
+
+    /// All sessions.
+    pub(super) fn purchases(&self) -> Vec<Arc<Purchase>> {
+        self.0.purchases.lock().values().cloned().collect()
+    }
+
+    /// Forgets sessions that have ended and have nothing left to say.
+    pub(super) fn forget_ended(&self) {
+        let is_over =
+            |purchase: &Purchase| purchase.is_closed() && !purchase.look(|state| state.is_attached);
+        self.0
+            .purchases
+            .lock()
+            .retain(|_, purchase| !is_over(purchase));
+    }
+
+    /// Ends the sessions politely, then the streams. The tasks of [`Buying::run`] belong to whoever runs them.
+    pub async fn shutdown(&self, within: Duration) {
+        let polite = async {
+            self.finish_all().await;
+            while self
+                .purchases()
+                .iter()
+                .any(|purchase| purchase.look(|state| state.is_attached))
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(within, polite).await.is_err() {
+            tracing::info!("sessions were cut off at shutdown; they are closed at the next start");
+        }
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Paid {
+    /// What the request says in [`SESSION_HEADER`](madang_protocol::session::frame::SESSION_HEADER).
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// Counts a response from its head on; its request's price is signed for here.
+    ///
+    /// # Errors
+    /// The response is to be dropped: nothing was signed for it.
+    pub fn open(&self, head: &Head) -> Result<(), BuyError> {
+        self.purchase.open_response(head).map_err(over_budget)
+    }
+
+    /// The body of a response that was opened.
+    pub fn body(&self, body: Body, head: &Head) -> BoughtBody<Body> {
+        BoughtBody::new(body, Arc::clone(&self.purchase), head.response)
+    }
+
+    /// The tunnel of a response that was opened and changes its protocol, in place of its body.
+    pub fn tunnel(&self, tunnel: Tunnel, head: &Head) -> Tunnel {
+        let (purchase, response) = (Arc::clone(&self.purchase), head.response);
+        Tunnel::new(async move {
+            Ok(Box::new(BoughtStream::new(tunnel.open().await?, purchase, response)) as BoxDuplex)
+        })
+    }
+
+    /// Forgets what the seller knows no more: the next request connects anew.
+    pub fn lost(&self) {
+        self.purchase.lost();
+    }
+}
+
+fn over_budget(reject: Reject) -> BuyError {
+    if reject == Reject::BUDGET_EXCEEDED {
+        BuyError::OverBudget
+    } else {
+        BuyError::Refused(reject)
+    }
+}

@@ -1,0 +1,247 @@
+//! What a buyer does between requests: asks for successors, ends quiet sessions, and tells the anchor which grants are done, so that what is left of
+//! their holds comes back early.
+
+use std::{sync::Arc, time::Duration};
+
+use madang_protocol::{
+    amount::Amount,
+    ids::GrantId,
+    record::{receipt::Receipt, request::CloseGrant},
+    reject::Fault,
+    sealed::{Sealed, Unverified},
+};
+
+use super::{BuyError, Buying, purchase::Purchase, wallet::Leave};
+use crate::{
+    broker::BrokerError,
+    store::{Event, GrantRow},
+};
+
+/// A session without a request for so long is ended, and its hold released.
+const SESSION_IDLE: Duration = Duration::from_secs(60);
+/// How often machines are looked after.
+const TICK: Duration = Duration::from_millis(250);
+/// How often old grants are looked through.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Old grants and requests that are looked through at once.
+const SWEEP_MAX: usize = 1_024;
+
+impl Buying {
+    /// Looks after sessions and grants, for as long as the node runs.
+    pub async fn run(&self) {
+        tokio::join!(
+            self.0.outbox.run(),
+            self.tick(),
+            self.run_errands(),
+            self.sweep()
+        );
+    }
+
+    async fn tick(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for purchase in self.purchases() {
+                purchase.tick();
+                if purchase.is_quiet_for(SESSION_IDLE) {
+                    purchase.finish();
+                }
+            }
+            self.forget_ended();
+        }
+    }
+
+    async fn run_errands(&self) {
+        loop {
+            self.0.errands.notified().await;
+            for purchase in self.purchases() {
+                if let Err(error) = self.follow_up(&purchase).await {
+                    tracing::info!(site = %purchase.site, %error, "no successor of a grant");
+                }
+            }
+            self.tell_closed().await;
+        }
+    }
+
+    /// Gets the successor that a session asks for.
+    async fn follow_up(&self, purchase: &Arc<Purchase>) -> Result<(), BuyError> {
+        let Some(predecessor) = purchase.look(|state| state.wants_successor.take()) else {
+            return Ok(());
+        };
+        let Some(seller) = purchase.look(|state| state.passport.clone()) else {
+            return Ok(());
+        };
+        let Some(row) = self.0.parts.store.grant(predecessor)? else {
+            return Ok(());
+        };
+        let trust = self.0.parts.standing.borrow().trust.clone();
+        let tariff = row.tariff.verify(&trust)?;
+        let left = match self
+            .0
+            .parts
+            .wallet
+            .leave(&purchase.site, tariff.tariff_hash())?
+        {
+            Leave::Granted { left, .. } => left,
+            Leave::NotAgreed | Leave::TariffChanged | Leave::UsedUp => return Ok(()),
+        };
+        let dearest = (0..tariff.rules.len())
+            .max_by_key(|at| tariff.rules[*at].per_mib.max(tariff.rules[*at].per_request));
+        self.present(
+            purchase,
+            &seller,
+            &tariff,
+            dearest.unwrap_or(0),
+            left,
+            Some(predecessor),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Ends every session and tells the anchor, as far as it can be reached: before the node stops.
+    pub async fn finish_all(&self) {
+        for purchase in self.purchases() {
+            purchase.finish();
+        }
+        self.0.outbox.flushed().await;
+        self.tell_closed().await;
+    }
+
+    async fn sweep(&self) {
+        let mut sweeps = tokio::time::interval(SWEEP);
+        sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            sweeps.tick().await;
+            if let Err(error) = self.sweep_once().await {
+                tracing::info!(%error, "old grants wait");
+            }
+            self.tell_closed().await;
+        }
+    }
+
+    /// Requests whose answer was lost are asked again; grants that can be spent no more get their final receipt.
+    async fn sweep_once(&self) -> Result<(), BuyError> {
+        let parts = &self.0.parts;
+        let trust = parts.standing.borrow().trust.clone();
+        for request in parts.store.asked(SWEEP_MAX)? {
+            let request = request.verify(&trust)?;
+            let Some(tariff) = request.tariff.clone() else {
+                parts
+                    .store
+                    .record_durably(&[Event::GrantNotHeld(request.id)])
+                    .await?;
+                continue;
+            };
+            match self.send(&request, tariff).await {
+                Ok(_) | Err(BuyError::Refused(_) | BuyError::NoCredit) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let now = parts.clock.now();
+        for row in parts.store.grants(SWEEP_MAX)? {
+            if !row.closed
+                && now >= row.grant.claims().spend_until
+                && !self.is_in_use(row.grant.claims().id)
+            {
+                self.end_leftover(&row).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A grant is of no more use to its seller: it is ended with what was signed so far.
+    pub(super) async fn give_up(&self, grant: GrantId) -> Result<(), BuyError> {
+        match self.0.parts.store.grant(grant)? {
+            Some(row) => self.end_leftover(&row).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Signs the last receipt of a grant that no session uses any more, or tells the anchor that nothing was used.
+    async fn end_leftover(&self, row: &GrantRow) -> Result<(), BuyError> {
+        let parts = &self.0.parts;
+        let grant = row.grant.claims();
+        let latest = parts.store.signed(grant.id)?;
+        if latest
+            .as_ref()
+            .is_some_and(|latest| latest.claims().is_final)
+        {
+            return Ok(());
+        }
+        let last = latest.map(|latest| latest.claims().clone());
+        let (sequence, counters, amount) = last.map_or((0, Vec::new(), Amount::ZERO), |last| {
+            (last.sequence, last.counters, last.amount)
+        });
+        let receipt = Receipt {
+            buyer: parts.key.public(),
+            grant: grant.id,
+            tariff: grant.tariff,
+            sequence: sequence + 1,
+            counters,
+            amount,
+            time: parts.clock.now(),
+            is_final: true,
+        };
+        let network = parts.standing.borrow().trust.network();
+        let receipt = parts.key.sign(receipt, network)?;
+        parts
+            .store
+            .record_durably(&[Event::ReceiptSigned(receipt.to_unverified())])
+            .await?;
+        Ok(())
+    }
+
+    /// Tells the anchor which grants are done.
+    async fn tell_closed(&self) {
+        self.0.outbox.flushed().await;
+        let parts = &self.0.parts;
+        let Ok(grants) = parts.store.to_close() else {
+            return;
+        };
+        for grant in grants {
+            let Ok(Some(receipt)) = parts.store.signed(grant) else {
+                continue;
+            };
+            match self.close(grant, receipt).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::info!(%error, "the anchor is told later which grants are done");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn close(&self, grant: GrantId, receipt: Unverified<Receipt>) -> Result<(), BuyError> {
+        let parts = &self.0.parts;
+        let request = CloseGrant {
+            device: parts.key.public(),
+            grant,
+            receipt: Some(receipt),
+            time: parts.clock.now(),
+        };
+        let network = parts.standing.borrow().trust.network();
+        let request: Sealed<CloseGrant> = parts.key.sign(request, network)?;
+        match parts.broker.close(&request).await {
+            Ok(_) => {}
+            // What is refused for good is refused the next time as well.
+            Err(BrokerError::Refused(reject)) if reject.fault() != Fault::NotNow => {
+                tracing::warn!(grant = %grant.short(), slug = reject.slug(), "the anchor refuses a final receipt");
+            }
+            Err(_) => return Err(BuyError::AnchorAway),
+        }
+        parts
+            .store
+            .record_durably(&[Event::GrantClosed(grant)])
+            .await?;
+        Ok(())
+    }
+
+    fn is_in_use(&self, grant: GrantId) -> bool {
+        self.purchases()
+            .iter()
+            .any(|purchase| purchase.grant_in_use().is_some_and(|(id, _)| id == grant))
+    }
+}

@@ -1,0 +1,209 @@
+//! Asks the anchor for permission to spend. Each request is written down before it is sent, so that one whose answer was lost is asked again under the
+//! same id, and no hold is made twice.
+
+use madang_protocol::{
+    amount::{Amount, MICROS_PER_UNIT},
+    ids::{GrantId, RequestId},
+    limits::GRANT_AMOUNT_MAX,
+    record::{
+        grant::Grant,
+        network::TaxMode,
+        passport::Passport,
+        request::GrantRequest,
+        tariff::{Rule, Tariff},
+    },
+    reject::Reject,
+    sealed::{Sealed, Unverified},
+};
+
+use super::{BuyError, Buying, purchase::Purchase};
+use crate::{broker::BrokerError, store::Event};
+
+/// What a grant is for, when the price of a single use is less. In main units of the currency, scaled as budgets are.
+const GRANT_UNITS: u64 = 2_000;
+/// Of a tariff's rule, this much is covered at least: so many requests, MiB and minutes.
+const COVERED_USES: u64 = 4;
+/// Grants that are looked through for one that can be used again.
+const GRANTS_READ: usize = 4_096;
+
+impl Buying {
+    /// Presents a grant for `purchase` at the prices of `tariff`: one that is in hand, or a new one of at most `left`.
+    pub(super) async fn present(
+        &self,
+        purchase: &Purchase,
+        seller: &Sealed<Passport>,
+        tariff: &Sealed<Tariff>,
+        rule: usize,
+        left: Amount,
+        predecessor: Option<GrantId>,
+    ) -> Result<GrantId, BuyError> {
+        if predecessor.is_none()
+            && let Some(id) = self.present_again(purchase, tariff)?
+        {
+            return Ok(id);
+        }
+        let wanted = tariff
+            .rules
+            .get(rule)
+            .map_or(Amount::ZERO, sensible)
+            .min(left)
+            .min(GRANT_AMOUNT_MAX);
+        if wanted.is_zero() {
+            return Err(BuyError::OverBudget);
+        }
+        let grant = match self.ask(seller, tariff, wanted, predecessor).await {
+            Err(BuyError::NoCredit) => {
+                // Less may be had: what the wallet holds, without the tax that comes on top.
+                let available = self.affordable().await?.min(wanted);
+                let least = tariff.rules.get(rule).map_or(Amount::ZERO, least);
+                if available.is_zero() || available < least || available == wanted {
+                    return Err(BuyError::NoCredit);
+                }
+                self.ask(seller, tariff, available, predecessor).await?
+            }
+            other => other?,
+        };
+        let id = grant.id;
+        purchase.present(grant, tariff.clone(), None)?;
+        Ok(id)
+    }
+
+    /// A grant from before, for the same seller, site and prices, that is neither used up nor over.
+    fn present_again(
+        &self,
+        purchase: &Purchase,
+        tariff: &Sealed<Tariff>,
+    ) -> Result<Option<GrantId>, BuyError> {
+        let (parts, now) = (&self.0.parts, self.0.parts.clock.now());
+        let trust = parts.standing.borrow().trust.clone();
+        let hash = tariff.tariff_hash();
+        for row in parts.store.grants(GRANTS_READ)? {
+            let claims = row.grant.claims();
+            let fits = claims.seller_key == purchase.seller
+                && claims.site == purchase.site
+                && claims.tariff == hash;
+            if row.closed
+                || !fits
+                || now >= claims.spend_until
+                || claims.buyer_key != parts.key.public()
+            {
+                continue;
+            }
+            let latest = parts.store.signed(claims.id)?;
+            if latest.as_ref().is_some_and(|latest| {
+                latest.claims().is_final || latest.claims().amount >= claims.amount_max
+            }) {
+                continue;
+            }
+            let latest = latest.map(|latest| latest.verify(&trust)).transpose()?;
+            let grant = row.grant.verify(&trust)?;
+            let id = grant.id;
+            purchase.present(grant, tariff.clone(), latest)?;
+            return Ok(Some(id));
+        }
+        Ok(None)
+    }
+
+    async fn ask(
+        &self,
+        seller: &Sealed<Passport>,
+        tariff: &Sealed<Tariff>,
+        amount_max: Amount,
+        predecessor: Option<GrantId>,
+    ) -> Result<Sealed<Grant>, BuyError> {
+        let parts = &self.0.parts;
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| Reject::BUSY)?;
+        let request = GrantRequest {
+            device: parts.key.public(),
+            id: RequestId(id),
+            seller: seller.to_unverified(),
+            tariff_hash: tariff.tariff_hash(),
+            tariff: Some(tariff.to_unverified()),
+            amount_max,
+            predecessor,
+            time: parts.clock.now(),
+        };
+        let network = parts.standing.borrow().trust.network();
+        let request = parts.key.sign(request, network)?;
+        parts
+            .store
+            .record_durably(&[Event::GrantAsked(request.to_unverified())])
+            .await?;
+        self.send(&request, tariff.to_unverified()).await
+    }
+
+    /// Sends a request that is written down, and writes the answer down.
+    pub(super) async fn send(
+        &self,
+        request: &Sealed<GrantRequest>,
+        tariff: Unverified<Tariff>,
+    ) -> Result<Sealed<Grant>, BuyError> {
+        let store = &self.0.parts.store;
+        match self.0.parts.broker.grant(request).await {
+            Ok(grant) => {
+                store
+                    .record_durably(&[Event::GrantHeld {
+                        request: request.id,
+                        grant: grant.to_unverified(),
+                        tariff,
+                    }])
+                    .await?;
+                Ok(grant)
+            }
+            Err(BrokerError::Refused(reject)) => {
+                store
+                    .record_durably(&[Event::GrantNotHeld(request.id)])
+                    .await?;
+                Err(if reject == Reject::CREDIT_INSUFFICIENT {
+                    BuyError::NoCredit
+                } else {
+                    BuyError::Refused(reject)
+                })
+            }
+            Err(error) => {
+                tracing::info!(%error, "no grant now");
+                Err(BuyError::AnchorAway)
+            }
+        }
+    }
+
+    /// What the wallet can be asked for, before a tax that comes on top.
+    async fn affordable(&self) -> Result<Amount, BuyError> {
+        let wallet = self
+            .0
+            .parts
+            .broker
+            .wallet()
+            .await
+            .map_err(|_| BuyError::AnchorAway)?;
+        let tax = self.0.parts.standing.borrow().descriptor.tax;
+        let available = u128::from(wallet.available.micros());
+        let net = match tax.mode {
+            TaxMode::Inclusive => available,
+            TaxMode::Exclusive => available * 10_000 / (10_000 + u128::from(tax.rate_bp)),
+        };
+        Ok(Amount::from_micros(u64::try_from(net).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The least with which anything can be had under a rule.
+fn least(rule: &Rule) -> Amount {
+    let pass = rule
+        .pass
+        .filter(|_| rule.is_pass_only())
+        .map_or(Amount::ZERO, |pass| pass.price);
+    rule.per_request.max(pass)
+}
+
+/// A few uses, or the usual size of a grant: large enough to be asked for rarely, small enough to hold little money.
+fn sensible(rule: &Rule) -> Amount {
+    let dearest = [rule.per_request, rule.per_mib, rule.per_minute]
+        .into_iter()
+        .max()
+        .unwrap_or_default();
+    let uses = Amount::from_micros(dearest.micros().saturating_mul(COVERED_USES));
+    let pass = rule.pass.map_or(Amount::ZERO, |pass| pass.price);
+    uses.max(pass)
+        .max(Amount::from_micros(GRANT_UNITS * MICROS_PER_UNIT))
+}

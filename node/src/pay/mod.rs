@@ -1,0 +1,26 @@
+//! Paying and being paid: the shells around `protocol::session`, and what stands behind them.
+//!
+//! * [`selling`]: the seller's end of every session; which response may go how far. [`settling`] hands its receipts in.
+//! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it.
+//! * [`wallet`]: what this node's owner agreed to, and how much of it is left.
+//! * [`outbox`]: what must not be forgotten on its way to disk. [`frames`]: the messages of a session on a stream.
+
+mod attending;
+mod bought;
+mod buying;
+mod closing;
+mod frames;
+mod granting;
+mod open_response;
+mod outbox;
+mod purchase;
+mod selling;
+mod settling;
+mod wallet;
+
+pub use bought::{BoughtBody, BoughtStream};
+pub use buying::{BuyError, Buying, BuyingParts, Paid, Seller};
+pub use open_response::OpenResponse;
+pub use selling::{Selling, SellingParts};
+pub use settling::SettleFailed;
+pub use wallet::Wallet;

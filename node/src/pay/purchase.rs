@@ -1,0 +1,333 @@
+//! One session of this node as a buyer: its machine, and who waits for what it says.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use madang_protocol::{
+    amount::Amount,
+    ids::{GrantId, PublicKey, SessionId, TariffHash},
+    name::SiteName,
+    record::{grant::Grant, pass::Pass, passport::Passport, receipt::Receipt, tariff::Tariff},
+    reject::Reject,
+    sealed::{Sealed, Trust},
+    session::{
+        buyer::{Buyer, BuyerEvent, Ended, Head},
+        frame::{BuyerFrame, ResponseId, SellerFrame},
+        moment::Moment,
+    },
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::outbox::Outbox;
+use crate::{clock::Clock, store::Event};
+
+/// One session with one seller's device for one site.
+pub(super) struct Purchase {
+    pub(super) site: SiteName,
+    pub(super) seller: PublicKey,
+    pub(super) peer: PeerId,
+    clock: Clock,
+    outbox: Arc<Outbox>,
+    state: Mutex<State>,
+    /// There are frames to send.
+    pub(super) frames: Notify,
+    /// Something that somebody may wait for has happened.
+    changed: Notify,
+    /// Held by whoever connects the session or gets its grant.
+    pub(super) setup: tokio::sync::Mutex<()>,
+    /// A grant needs a successor, or a final receipt is to be told to the anchor.
+    pub(super) errands: Arc<Notify>,
+}
+
+/// What others look at.
+pub(super) struct State {
+    machine: Buyer,
+    /// Whether a stream is attached.
+    pub(super) is_attached: bool,
+    /// Cancelled when that stream is of no use any more.
+    stream: CancellationToken,
+    /// As the seller named it on the stream that is attached.
+    pub(super) session: Option<SessionId>,
+    /// The seller's passport, from its Welcome.
+    pub(super) passport: Option<Sealed<Passport>>,
+    /// The price list that holds at the seller.
+    pub(super) tariff: Option<TariffHash>,
+    /// The grant that the seller has accepted.
+    pub(super) ready: Option<GrantId>,
+    /// A grant that has to be followed by another.
+    pub(super) wants_successor: Option<GrantId>,
+    /// What the seller refused last.
+    pub(super) refused: Option<Reject>,
+    open: usize,
+    quiet_since: Instant,
+}
+
+impl Purchase {
+    pub(super) fn new(
+        site: SiteName,
+        seller: PublicKey,
+        peer: PeerId,
+        machine: Buyer,
+        clock: Clock,
+        outbox: Arc<Outbox>,
+        errands: Arc<Notify>,
+    ) -> Self {
+        let state = State {
+            machine,
+            is_attached: false,
+            stream: CancellationToken::new(),
+            session: None,
+            passport: None,
+            tariff: None,
+            ready: None,
+            wants_successor: None,
+            refused: None,
+            open: 0,
+            quiet_since: Instant::now(),
+        };
+        Self {
+            site,
+            seller,
+            peer,
+            clock,
+            outbox,
+            state: Mutex::new(state),
+            frames: Notify::new(),
+            changed: Notify::new(),
+            setup: tokio::sync::Mutex::new(()),
+            errands,
+        }
+    }
+
+    /// A stream is there: says hello. What it gives is cancelled when the stream is of no use any more. `None` when one is attached already.
+    pub(super) fn attach(
+        &self,
+        passport: &Sealed<Passport>,
+        passes: &[Sealed<Pass>],
+    ) -> Option<CancellationToken> {
+        let mut state = self.state.lock();
+        if state.is_attached {
+            return None;
+        }
+        state.is_attached = true;
+        state.stream = CancellationToken::new();
+        state.machine.handle_connected(passport, passes);
+        self.frames.notify_one();
+        Some(state.stream.clone())
+    }
+
+    /// The seller knows the session no more: the next request connects anew.
+    pub(super) fn lost(&self) {
+        let mut state = self.state.lock();
+        state.session = None;
+        state.stream.cancel();
+    }
+
+    /// The stream is gone.
+    pub(super) fn detach(&self) {
+        let mut state = self.state.lock();
+        state.is_attached = false;
+        state.session = None;
+        state.ready = None;
+        state.machine.handle_disconnected();
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Takes a frame of the seller's.
+    pub(super) fn handle_frame(&self, frame: SellerFrame, trust: &Trust) -> Result<(), Reject> {
+        self.with(|machine, now| machine.handle_frame(frame, trust, now))
+    }
+
+    /// The frames that wait to be sent, and whether the session has ended.
+    pub(super) fn take_frames(&self) -> (Vec<BuyerFrame>, bool) {
+        let mut state = self.state.lock();
+        let frames = std::iter::from_fn(|| state.machine.poll_transmit()).collect();
+        (frames, state.machine.is_closed())
+    }
+
+    /// Presents a grant.
+    pub(super) fn present(
+        &self,
+        grant: Sealed<Grant>,
+        tariff: Sealed<Tariff>,
+        latest: Option<Sealed<Receipt>>,
+    ) -> Result<(), Reject> {
+        self.with(|machine, _| machine.present_grant(grant, tariff, latest))
+    }
+
+    /// From now on at most `left` more is signed for.
+    pub(super) fn set_left(&self, left: Amount) {
+        self.with(|machine, _| machine.set_budget(machine.signed().saturating_add(left)));
+    }
+
+    /// The owner has agreed, perhaps again.
+    pub(super) fn agree(&self) {
+        self.with(|machine, _| machine.agree_again());
+    }
+
+    /// Buys the pass of `rule`, unless it is in hand.
+    pub(super) fn buy_pass(&self, rule: usize) -> Result<(), Reject> {
+        self.with(|machine, now| {
+            if machine.has_pass(rule, now.time) {
+                Ok(())
+            } else {
+                machine.buy_pass(rule, now)
+            }
+        })
+    }
+
+    /// The grant in use and when it ends, if it still serves.
+    pub(super) fn grant_in_use(&self) -> Option<(GrantId, TariffHash)> {
+        let now = self.clock.now();
+        let state = self.state.lock();
+        let grant = state
+            .machine
+            .grant()
+            .filter(|grant| now < grant.spend_until)?;
+        Some((grant.id, grant.tariff))
+    }
+
+    /// A successful head names a response with a price.
+    pub(super) fn open_response(&self, head: &Head) -> Result<(), Reject> {
+        let opened = self.with(|machine, now| machine.open_response(head, now));
+        if opened.is_ok() {
+            self.state.lock().open += 1;
+        }
+        opened
+    }
+
+    /// Octets of it have come.
+    pub(super) fn received(&self, response: ResponseId, octets: u64) -> Result<(), Reject> {
+        self.with(|machine, now| machine.received(response, octets, now))
+    }
+
+    /// It has ended.
+    pub(super) fn close_response(&self, response: ResponseId, ended: Ended) {
+        self.with(|machine, now| machine.close_response(response, ended, now));
+        let mut state = self.state.lock();
+        state.open = state.open.saturating_sub(1);
+        state.quiet_since = Instant::now();
+    }
+
+    /// Does what is due by now.
+    pub(super) fn tick(&self) {
+        let is_due = self
+            .state
+            .lock()
+            .machine
+            .poll_timeout()
+            .is_some_and(|at| at <= Instant::now());
+        if is_due {
+            self.with(|machine, now| machine.handle_timeout(now));
+        }
+    }
+
+    /// Signs final receipts and says goodbye.
+    pub(super) fn finish(&self) {
+        self.with(|machine, now| machine.finish(now));
+    }
+
+    /// Whether nothing has been open for `idle`.
+    pub(super) fn is_quiet_for(&self, idle: Duration) -> bool {
+        let state = self.state.lock();
+        state.open == 0 && state.quiet_since.elapsed() >= idle
+    }
+
+    /// Whether the session has ended.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().machine.is_closed()
+    }
+
+    /// Looks at the state under its lock.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&mut State) -> R) -> R {
+        look(&mut self.state.lock())
+    }
+
+    /// Waits until `look` gives something, at most for `within`.
+    pub(super) async fn wait_for<R>(
+        &self,
+        within: Duration,
+        mut look: impl FnMut(&mut State) -> Option<R>,
+    ) -> Option<R> {
+        let waited = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(found) = self.look(&mut look) {
+                    return found;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(within, waited).await.ok()
+    }
+
+    /// One input of the machine, and everything that follows from it.
+    fn with<R>(&self, input: impl FnOnce(&mut Buyer, Moment) -> R) -> R {
+        let now = Moment {
+            instant: Instant::now(),
+            time: self.clock.now(),
+        };
+        let mut state = self.state.lock();
+        let answer = input(&mut state.machine, now);
+        let mut events = Vec::new();
+        let mut is_news = false;
+        while let Some(event) = state.machine.poll_event() {
+            is_news = true;
+            self.handle(&mut state, event, &mut events);
+        }
+        // Under the lock, so that receipts are written in the order in which they were signed.
+        self.outbox.put(events);
+        drop(state);
+        if is_news {
+            self.changed.notify_waiters();
+        }
+        self.frames.notify_one();
+        answer
+    }
+
+    fn handle(&self, state: &mut State, event: BuyerEvent, events: &mut Vec<Event>) {
+        match event {
+            BuyerEvent::Welcomed {
+                session,
+                passport,
+                tariff,
+            } => {
+                state.session = Some(session);
+                state.passport = Some(passport);
+                state.tariff = Some(tariff);
+            }
+            BuyerEvent::Ready(grant) => state.ready = Some(grant),
+            BuyerEvent::Signed(receipt) => {
+                events.push(Event::ReceiptSigned(receipt.to_unverified()))
+            }
+            BuyerEvent::Final(receipt) => {
+                events.push(Event::ReceiptSigned(receipt.to_unverified()));
+                self.errands.notify_one();
+            }
+            BuyerEvent::NeedSuccessor(grant) => {
+                state.wants_successor = Some(grant);
+                self.errands.notify_one();
+            }
+            BuyerEvent::Refused { reject, grant } => {
+                tracing::debug!(site = %self.site, slug = reject.slug(), about_grant = grant.is_some(), "the seller refuses");
+                state.refused = Some(reject);
+            }
+            BuyerEvent::Stopped(reject) => {
+                tracing::warn!(site = %self.site, slug = reject.slug(), "nothing more is paid here until it is agreed again");
+                events.push(Event::Stopped {
+                    site: self.site.clone(),
+                    time: self.clock.now(),
+                });
+            }
+            BuyerEvent::Closed => self.errands.notify_one(),
+        }
+    }
+}

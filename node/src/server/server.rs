@@ -1,0 +1,441 @@
+//! Answers the requests and the paying sessions that peers open on this node.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, service::service_fn};
+use madang_protocol::{
+    ids::SessionId,
+    name::SiteName,
+    record::tariff::Tariff,
+    reject::Reject,
+    rules::{
+        metering::{RequestKey, is_counted},
+        path::CleanPath,
+        rating::rule_for,
+    },
+    sealed::Sealed,
+    session::{
+        frame::{RESPONSE_HEADER, SESSION_HEADER},
+        seller::Opening,
+    },
+};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Direction,
+    meter::{MeteredBody, Unmetered},
+    paid::{PaidBody, PaidTunnel, Upload},
+    refusal::{payment_required, refusal, status_of},
+    site::{Origin, Site, Sites},
+    usage::Counting,
+    visitor::Visitor,
+    well_known,
+};
+use crate::{
+    app::Published,
+    mesh::{Incoming as IncomingStreams, Stream, directory::Directory},
+    pay::{OpenResponse, Selling},
+    usage::Counters,
+    web::{self, Body},
+};
+
+/// Streams that are served at one time. One visitor has a few dozen.
+const STREAMS_MAX: usize = 4_096;
+/// A visitor whose passport is still on its way is waited for this long where a passport is needed.
+const PASSPORT_WITHIN: Duration = Duration::from_secs(3);
+/// How long requests in progress may take to end at shutdown.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
+
+/// What serving needs of the node.
+pub struct ServerParts {
+    /// What is served.
+    pub published: watch::Receiver<Arc<Published>>,
+    /// Who is who.
+    pub directory: Directory,
+    /// What is paid for.
+    pub selling: Selling,
+    /// What is counted for statistics.
+    pub counters: Counters,
+}
+
+/// The personal web server. Cheap to clone.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+struct Shared {
+    sites: Sites,
+    directory: Directory,
+    selling: Selling,
+    counters: Counters,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A request on a path with a price.
+struct Priced {
+    tariff: Sealed<Tariff>,
+    rule: usize,
+    path: CleanPath,
+    session: SessionId,
+}
+
+impl Server {
+    /// Serves nothing until [`Server::run`].
+    pub fn new(parts: ServerParts) -> Self {
+        Self(Arc::new(Shared {
+            sites: Sites::follow(parts.published),
+            directory: parts.directory,
+            selling: parts.selling,
+            counters: parts.counters,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    /// Answers what peers open until `stop` is cancelled; requests in progress then have a few seconds to end.
+    pub async fn run(
+        &self,
+        mut http: IncomingStreams,
+        mut sessions: IncomingStreams,
+        stop: CancellationToken,
+    ) {
+        let places = Arc::new(Semaphore::new(STREAMS_MAX));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                break;
+            };
+            let server = self.clone();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                stream = http.next() => {
+                    let Some(stream) = stream else { break };
+                    self.0.tasks.spawn(async move {
+                        server.serve(stream).await;
+                        drop(place);
+                    });
+                }
+                stream = sessions.next() => {
+                    let Some(stream) = stream else { break };
+                    self.0.tasks.spawn(async move {
+                        server.0.selling.serve(stream, |site| server.tariff_of(site), &server.0.directory, &server.0.stop).await;
+                        drop(place);
+                    });
+                }
+            }
+        }
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_WITHIN, self.0.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                streams = self.0.tasks.len(),
+                "visitors were cut off at shutdown"
+            );
+        }
+    }
+
+    fn tariff_of(&self, site: &SiteName) -> Option<Sealed<Tariff>> {
+        self.0.sites.get(site)?.published.tariff.clone()
+    }
+
+    async fn serve(&self, stream: Stream) {
+        let Some(visitor) = Visitor::of(stream.peer(), &self.0.directory) else {
+            return;
+        };
+        let visitor = Arc::new(visitor);
+        let counting = Arc::new(Counting::new(self.0.counters.clone()));
+        let service = service_fn(|request: Request<Incoming>| {
+            let (server, visitor, counting) =
+                (self.clone(), Arc::clone(&visitor), Arc::clone(&counting));
+            async move { Ok(server.answer(request, &visitor, &counting).await) }.boxed()
+        });
+        if let Err(error) = web::serve(stream, service, self.0.stop.clone()).await {
+            tracing::debug!(%error, "a visitor's stream");
+        }
+    }
+
+    /// Answers one request.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        visitor: &Visitor,
+        counting: &Arc<Counting>,
+    ) -> Response<Body> {
+        let site = match self.site(request.headers()) {
+            Ok(site) => site,
+            Err(reject) => return refusal(StatusCode::NOT_FOUND, reject),
+        };
+        if let Some(answer) = well_known::answer(request.uri().path(), site.as_deref()) {
+            return answer;
+        }
+        let Some(site) = site else {
+            return refusal(StatusCode::NOT_FOUND, Reject::NAME_INVALID);
+        };
+        match self.priced(&request, &site, visitor).await {
+            Ok(None) => {
+                let kind = visitor.kind();
+                let response = self.origin(request, &site, visitor, None).await;
+                counting.free(&site.published.name, kind, response)
+            }
+            Ok(Some(priced)) => self.sell(request, &site, visitor, &priced, counting).await,
+            Err(refused) => *refused,
+        }
+    }
+
+    /// Which site a request means; `None` where it names none and there is no one to choose.
+    fn site(&self, headers: &HeaderMap) -> Result<Option<Arc<Site>>, Reject> {
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default();
+        let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let label = host
+            .strip_suffix(".madang")
+            .or(host.strip_suffix(".localhost"))
+            .unwrap_or(host);
+        match label.parse::<SiteName>() {
+            Ok(name) if !label.contains('.') => self
+                .0
+                .sites
+                .get(&name)
+                .map(Some)
+                .ok_or(Reject::NAME_INVALID),
+            // Clients that only know HTTP over libp2p send an address, or nothing.
+            Ok(_) | Err(_) => Ok(self.0.sites.default_site()),
+        }
+    }
+
+    /// Whether the request has a price, and if so, that it may be asked for: by this visitor, in a session of its own.
+    async fn priced(
+        &self,
+        request: &Request<Incoming>,
+        site: &Site,
+        visitor: &Visitor,
+    ) -> Result<Option<Priced>, Box<Response<Body>>> {
+        let refuse = |reject| Box::new(refusal(status_of(reject), reject));
+        self.belongs(visitor, site.published.config.audience)
+            .await
+            .map_err(refuse)?;
+        let Some(tariff) = &site.published.tariff else {
+            return Ok(None);
+        };
+        let path = CleanPath::parse(request.uri().path()).map_err(|_| {
+            Box::new(refusal(
+                StatusCode::BAD_REQUEST,
+                Reject::FIELD_OUT_OF_BOUNDS,
+            ))
+        })?;
+        let Some(at) = rule_for(tariff, &path) else {
+            return Ok(None);
+        };
+        let rule = &tariff.rules[at];
+        self.belongs(visitor, rule.audience).await.map_err(refuse)?;
+        if !rule.has_price() {
+            return Ok(None);
+        }
+        let named = request
+            .headers()
+            .get(SESSION_HEADER)
+            .and_then(|named| named.to_str().ok());
+        match self
+            .0
+            .selling
+            .admit(named, &visitor.device, &site.published.name, tariff)
+        {
+            Ok(session) => Ok(Some(Priced {
+                tariff: tariff.clone(),
+                rule: at,
+                path,
+                session,
+            })),
+            Err(reject @ (Reject::STORE_FULL | Reject::BUSY)) => {
+                Err(Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, reject)))
+            }
+            Err(reject) => Err(Box::new(payment_required(reject, tariff, at))),
+        }
+    }
+
+    async fn belongs(
+        &self,
+        visitor: &Visitor,
+        audience: madang_protocol::record::tariff::Audience,
+    ) -> Result<(), Reject> {
+        match visitor.belongs_to(audience, &self.0.directory) {
+            Err(Reject::NOT_A_SUBSCRIBER) => {
+                let waited = tokio::time::timeout(
+                    PASSPORT_WITHIN,
+                    self.0.directory.await_passport(&visitor.peer),
+                )
+                .await;
+                if waited.ok().flatten().is_some() {
+                    Ok(())
+                } else {
+                    Err(Reject::NOT_A_SUBSCRIBER)
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Answers a request that is paid for.
+    async fn sell(
+        &self,
+        request: Request<Incoming>,
+        site: &Arc<Site>,
+        visitor: &Visitor,
+        priced: &Priced,
+        counting: &Arc<Counting>,
+    ) -> Response<Body> {
+        let (method, query) = (
+            request.method().clone(),
+            request.uri().query().map(str::to_owned),
+        );
+        let upload = Arc::new(Upload::default());
+        let (response, tunnel) = self.ask(request, site, visitor, Some(&upload)).await;
+        if !is_counted(method.as_str(), response.status().as_u16()) {
+            return counting.paid(&site.published.name, visitor.kind(), response);
+        }
+        let etag = response
+            .headers()
+            .get(header::ETAG)
+            .and_then(|etag| etag.to_str().ok());
+        let opening = Opening {
+            rule: priced.rule,
+            key: RequestKey::of(
+                method.as_str(),
+                priced.rule,
+                &priced.path,
+                query.as_deref(),
+                etag,
+            ),
+            offset: offset(&response),
+            uploaded: upload.counted(),
+        };
+        let open = match self.0.selling.open_response(priced.session, &opening) {
+            Ok(open) => open,
+            Err(reject @ (Reject::BUSY | Reject::STORE_FULL)) => {
+                return refusal(StatusCode::SERVICE_UNAVAILABLE, reject);
+            }
+            Err(reject) => return payment_required(reject, &priced.tariff, priced.rule),
+        };
+        let response = match open {
+            None => {
+                self.run_tunnel(tunnel, None);
+                response
+            }
+            Some(open) => self.metered(response, tunnel, &upload, open),
+        };
+        counting.paid(&site.published.name, visitor.kind(), response)
+    }
+
+    /// Hangs the till into an answer, or into its tunnel.
+    fn metered(
+        &self,
+        response: Response<Body>,
+        tunnel: Option<super::upstream::Tunnel>,
+        upload: &Upload,
+        open: Arc<OpenResponse>,
+    ) -> Response<Body> {
+        let number = HeaderValue::from(open.id().0);
+        upload.open(Arc::clone(&open));
+        let mut response = match tunnel {
+            Some(tunnel) => {
+                self.run_tunnel(Some(tunnel), Some(open));
+                response
+            }
+            None => response.map(|body| PaidBody::new(body, open).boxed_unsync()),
+        };
+        response.headers_mut().insert(RESPONSE_HEADER, number);
+        response
+    }
+
+    /// An answer that nobody pays for, with its tunnel running.
+    async fn origin(
+        &self,
+        request: Request<Incoming>,
+        site: &Arc<Site>,
+        visitor: &Visitor,
+        upload: Option<&Arc<Upload>>,
+    ) -> Response<Body> {
+        let (response, tunnel) = self.ask(request, site, visitor, upload).await;
+        self.run_tunnel(tunnel, None);
+        response
+    }
+
+    async fn ask(
+        &self,
+        request: Request<Incoming>,
+        site: &Arc<Site>,
+        visitor: &Visitor,
+        upload: Option<&Arc<Upload>>,
+    ) -> (Response<Body>, Option<super::upstream::Tunnel>) {
+        match &site.origin {
+            Origin::Folder(folder) => {
+                let (parts, _) = request.into_parts();
+                (folder.respond(&parts).await, None)
+            }
+            Origin::Application(application) => {
+                let forwarded =
+                    visitor.forwarded(site.published.name.to_label(), &self.0.directory);
+                let request = request.map(|body| body.map_err(std::io::Error::other));
+                let reply = match upload {
+                    Some(upload) => {
+                        application
+                            .forward(
+                                request.map(|body| {
+                                    MeteredBody::new(body, Arc::clone(upload), Direction::Up)
+                                }),
+                                &forwarded,
+                            )
+                            .await
+                    }
+                    None => application.forward(request, &forwarded).await,
+                };
+                (reply.response, reply.tunnel)
+            }
+        }
+    }
+
+    fn run_tunnel(&self, tunnel: Option<super::upstream::Tunnel>, open: Option<Arc<OpenResponse>>) {
+        let Some(tunnel) = tunnel else { return };
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            let carried = async {
+                match open {
+                    Some(open) => tunnel.run(Arc::new(PaidTunnel::new(open))).await,
+                    None => tunnel.run(Arc::new(Unmetered)).await,
+                }
+            };
+            if let Some(Err(error)) = stop.run_until_cancelled(carried).await {
+                tracing::debug!(%error, "a tunnel broke");
+            }
+        });
+    }
+}
+
+/// Which octet of the whole comes first; `None` where that means nothing.
+fn offset(response: &Response<Body>) -> Option<u64> {
+    match response.status() {
+        StatusCode::OK => Some(0),
+        StatusCode::PARTIAL_CONTENT => {
+            let range = response
+                .headers()
+                .get(header::CONTENT_RANGE)?
+                .to_str()
+                .ok()?;
+            range
+                .strip_prefix("bytes ")?
+                .split('-')
+                .next()?
+                .parse()
+                .ok()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,76 @@
+//! Who is behind a connection: known from the connection and the passport, never from a header.
+
+use libp2p::PeerId;
+use madang_protocol::{
+    ids::PublicKey,
+    record::{tariff::Audience, usage},
+    reject::Reject,
+};
+
+use super::upstream::Forwarded;
+use crate::mesh::{directory::Directory, public_key_of};
+
+/// The other end of one stream.
+#[derive(Debug, Clone)]
+pub(super) struct Visitor {
+    /// Who it is in the mesh.
+    pub(super) peer: PeerId,
+    /// The device's key, as the connection authenticated it.
+    pub(super) device: PublicKey,
+    is_subscriber: bool,
+}
+
+impl Visitor {
+    /// Whoever is at `peer`; `None` where its key is of a kind that this network does not use.
+    pub(super) fn of(peer: PeerId, directory: &Directory) -> Option<Self> {
+        let device = PublicKey(public_key_of(&peer).ok()?);
+        Some(Self {
+            peer,
+            device,
+            is_subscriber: directory.passport_of(&peer).is_some(),
+        })
+    }
+
+    /// Whether `audience` holds this visitor.
+    ///
+    /// # Errors
+    /// Who is missing in it.
+    pub(super) fn belongs_to(
+        &self,
+        audience: Audience,
+        directory: &Directory,
+    ) -> Result<(), Reject> {
+        match audience {
+            Audience::Anyone => Ok(()),
+            Audience::Subscribers if directory.passport_of(&self.peer).is_some() => Ok(()),
+            Audience::Subscribers => Err(Reject::NOT_A_SUBSCRIBER),
+            Audience::Members(_) => Err(Reject::NOT_A_MEMBER),
+        }
+    }
+
+    /// The kind under which statistics count it.
+    pub(super) fn kind(&self) -> usage::Visitor {
+        if self.is_subscriber {
+            usage::Visitor::Subscriber
+        } else {
+            usage::Visitor::Stranger
+        }
+    }
+
+    /// What an application is told.
+    pub(super) fn forwarded(&self, host: String, directory: &Directory) -> Forwarded {
+        let passport = directory.passport_of(&self.peer);
+        Forwarded {
+            account: passport
+                .as_ref()
+                .map(|passport| passport.account.to_string()),
+            handle: passport
+                .as_ref()
+                .map(|passport| passport.handle.to_string()),
+            groups: Vec::new(),
+            host,
+            proto: "http".into(),
+            address: None,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a buyer asks of its store.
+
+use madang_protocol::{
+    amount::Amount,
+    ids::GrantId,
+    name::SiteName,
+    record::{receipt::Receipt, request::GrantRequest},
+    sealed::Unverified,
+    time::Day,
+};
+
+use super::{
+    open::{NodeStore, StoreRead},
+    row::{AgreementRow, GrantRow},
+    schema::{AGREEMENTS, ASKED, DAYS, GRANTS, SIGNED, TO_CLOSE},
+};
+
+/// Agreements that are read at once.
+const AGREEMENTS_MAX: usize = 4_096;
+/// Grants that are told to the anchor in one round.
+const CLOSINGS_MAX: usize = 256;
+
+impl NodeStore {
+    /// The agreement to pay `site`.
+    pub fn agreement(&self, site: &SiteName) -> Result<Option<AgreementRow>, StoreRead> {
+        self.one(AGREEMENTS, site.to_string().as_bytes())
+    }
+
+    /// All agreements, in the order of their sites.
+    pub fn agreements(&self) -> Result<Vec<AgreementRow>, StoreRead> {
+        Ok(self
+            .many(AGREEMENTS, &[], AGREEMENTS_MAX)?
+            .into_iter()
+            .map(|(_, row)| row)
+            .collect())
+    }
+
+    /// What was signed for on `day`.
+    pub fn spent_on(&self, day: Day) -> Result<Amount, StoreRead> {
+        Ok(self.one(DAYS, &day.0.to_be_bytes())?.unwrap_or_default())
+    }
+
+    /// Requests for grants that were never answered: to be repeated with the same ids.
+    pub fn asked(&self, limit: usize) -> Result<Vec<Unverified<GrantRequest>>, StoreRead> {
+        Ok(self
+            .many(ASKED, &[], limit)?
+            .into_iter()
+            .map(|(_, row)| row)
+            .collect())
+    }
+
+    /// A grant that this node holds.
+    pub fn grant(&self, grant: GrantId) -> Result<Option<GrantRow>, StoreRead> {
+        self.one(GRANTS, &grant.0)
+    }
+
+    /// Up to `limit` grants that this node holds or held.
+    pub fn grants(&self, limit: usize) -> Result<Vec<GrantRow>, StoreRead> {
+        Ok(self
+            .many(GRANTS, &[], limit)?
+            .into_iter()
+            .map(|(_, row)| row)
+            .collect())
+    }
+
+    /// The highest receipt that this node signed for a grant.
+    pub fn signed(&self, grant: GrantId) -> Result<Option<Unverified<Receipt>>, StoreRead> {
+        self.one(SIGNED, &grant.0)
+    }
+
+    /// Grants that the anchor must be told are done.
+    pub fn to_close(&self) -> Result<Vec<GrantId>, StoreRead> {
+        let rows = self.many::<()>(TO_CLOSE, &[], CLOSINGS_MAX)?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(key, ())| Some(GrantId(key.try_into().ok()?)))
+            .collect())
+    }
+}

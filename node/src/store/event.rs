@@ -1,0 +1,73 @@
+//! What is written to a node's journal.
+
+use madang_protocol::{
+    ids::{AccountId, GrantId, RequestId},
+    name::SiteName,
+    record::{
+        grant::Grant,
+        receipt::Receipt,
+        request::GrantRequest,
+        settlement::{SettleBatch, Verdict},
+        tariff::Tariff,
+    },
+    sealed::Unverified,
+    session::exposure::Debt,
+    time::UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+use super::row::{AgreementRow, PassRow};
+
+/// One thing that happened. Variants are only ever added at the end: their order is their number in the journal.
+///
+/// Enclosed records were verified before they were written; the journal's own chain vouches for them since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// Selling: a buyer showed a grant.
+    GrantShown(Unverified<Grant>),
+    /// Selling: a buyer's receipt, the highest of its grant so far.
+    ReceiptHeld(Unverified<Receipt>),
+    /// Selling: what a buyer's account has received and not receipted, in all its sessions.
+    DebtNoted {
+        /// The account.
+        account: AccountId,
+        /// What it owes, and has paid.
+        debt: Debt,
+    },
+    /// Selling: a pass was bought from this node.
+    PassSold(PassRow),
+    /// Selling: a batch, written before it is first sent.
+    BatchMade(Unverified<SettleBatch>),
+    /// Selling: the anchor's answer to a batch.
+    VerdictHeld(Unverified<Verdict>),
+    /// Selling: a grant that can be settled no more.
+    SaleForgotten(GrantId),
+    /// Buying: a request for a grant, written before it is first sent.
+    GrantAsked(Unverified<GrantRequest>),
+    /// Buying: the request was answered with a grant.
+    GrantHeld {
+        /// The request.
+        request: RequestId,
+        /// The grant.
+        grant: Unverified<Grant>,
+        /// The price list that it names, for checking bills.
+        tariff: Unverified<Tariff>,
+    },
+    /// Buying: the request was refused, or is given up.
+    GrantNotHeld(RequestId),
+    /// Buying: this node signed a receipt, the highest of its grant so far.
+    ReceiptSigned(Unverified<Receipt>),
+    /// Buying: the anchor knows that this node is done with the grant.
+    GrantClosed(GrantId),
+    /// Buying: the visitor agreed to pay a site.
+    Agreed(AgreementRow),
+    /// Buying: the visitor took an agreement back.
+    Withdrawn(SiteName),
+    /// Buying: a site took payment and did not deliver; it is not paid until agreed again.
+    Stopped {
+        /// The site.
+        site: SiteName,
+        /// When.
+        time: UnixMillis,
+    },
+}

@@ -1,0 +1,116 @@
+//! Opening a node's store, and writing to it.
+
+use std::path::Path;
+
+use madang_journal::{
+    CommitError, NotDurable, OpenError, Options, Order, Reader, Recovery, RowError, Store, Ticket,
+};
+use madang_protocol::codec;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    event::Event,
+    schema::{self, NodeSchema},
+};
+
+/// Why the store could not do something. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// An event was not taken.
+    #[error("write to the node's journal")]
+    Commit(#[source] CommitError<StoreRead>),
+    /// An event did not become durable.
+    #[error(transparent)]
+    NotDurable(#[from] NotDurable),
+    /// A row could not be read.
+    #[error(transparent)]
+    Read(#[from] StoreRead),
+}
+
+/// A row could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreRead {
+    /// The index fails.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// A row has another form than this version writes.
+    #[error("a row of table {table} cannot be read")]
+    Form {
+        /// Its table.
+        table: u8,
+        /// Why.
+        #[source]
+        source: codec::DecodeError,
+    },
+}
+
+/// A node's journal and its rows. One process has it open.
+pub struct NodeStore {
+    store: Store<NodeSchema>,
+}
+
+impl NodeStore {
+    /// Opens the store in `dir`, or makes an empty one. Blocks.
+    pub fn open(dir: &Path) -> Result<(Self, Recovery), StoreError> {
+        let (store, recovery) = Store::open(Options::small(dir), NodeSchema)?;
+        Ok((Self { store }, recovery))
+    }
+
+    /// Writes events, all or none. What they change is seen at once; they are durable when the ticket is ready.
+    pub fn record(&self, events: &[Event]) -> Result<Ticket, StoreError> {
+        let payloads = events.iter().map(codec::encode).collect();
+        let committed = self.store.commit(|_| Ok((payloads, ())));
+        committed
+            .map(|((), ticket)| ticket)
+            .map_err(StoreError::Commit)
+    }
+
+    /// Writes events and waits, without blocking the thread, until they are durable.
+    pub async fn record_durably(&self, events: &[Event]) -> Result<(), StoreError> {
+        Ok(self.record(events)?.await?)
+    }
+
+    /// Writes what is queued and closes the files.
+    pub fn close(&self) {
+        if let Err(error) = self.store.close() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the node's store did not close cleanly"
+            );
+        }
+    }
+
+    pub(super) fn one<T: Serialize + DeserializeOwned>(
+        &self,
+        table: u8,
+        key: &[u8],
+    ) -> Result<Option<T>, StoreRead> {
+        self.store.read(|rows| {
+            rows.get(table, key)?
+                .map(|row| decode(table, &row))
+                .transpose()
+        })
+    }
+
+    /// Up to `limit` rows of a table, in the order of their keys.
+    pub(super) fn many<T: Serialize + DeserializeOwned>(
+        &self,
+        table: u8,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, T)>, StoreRead> {
+        let rows = self
+            .store
+            .read(|rows: &Reader<'_>| rows.prefix(table, prefix, Order::Forward, limit))?;
+        rows.into_iter()
+            .map(|(key, row)| Ok((key, decode(table, &row)?)))
+            .collect()
+    }
+}
+
+fn decode<T: Serialize + DeserializeOwned>(table: u8, row: &[u8]) -> Result<T, StoreRead> {
+    codec::decode(row, schema::EVENT_BYTES_MAX).map_err(|source| StoreRead::Form { table, source })
+}

@@ -1,0 +1,69 @@
+//! What a node's rows hold.
+
+use madang_protocol::{
+    amount::Amount,
+    ids::{AccountId, GrantId, TariffHash},
+    name::SiteName,
+    record::{grant::Grant, receipt::Receipt, tariff::Tariff},
+    sealed::Unverified,
+    time::UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+/// A receipt that a seller holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldRow {
+    /// The highest receipt of its grant.
+    pub receipt: Unverified<Receipt>,
+    /// What the anchor has settled of the grant.
+    pub settled: Amount,
+    /// What of that is the seller's.
+    pub earned: Amount,
+    /// The sequence of the receipt that the anchor has judged last; 0 before the first verdict.
+    pub judged: u64,
+}
+
+/// A pass that a seller has sold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassRow {
+    /// Who bought it.
+    pub account: AccountId,
+    /// The site.
+    pub site: SiteName,
+    /// The pattern of the tariff's rule.
+    pub pattern: String,
+    /// The grant that bought it.
+    pub grant: GrantId,
+    /// When it ends.
+    pub until: UnixMillis,
+}
+
+/// A visitor's agreement to pay a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementRow {
+    /// The site.
+    pub site: SiteName,
+    /// At these prices.
+    pub tariff: TariffHash,
+    /// At most so much in all.
+    pub budget: Amount,
+    /// Buy the pass of this rule.
+    pub pass_for_rule: Option<u16>,
+    /// When it was given.
+    pub since: UnixMillis,
+    /// What was signed for under it.
+    pub spent: Amount,
+    /// When the site was stopped for not delivering.
+    pub stopped: Option<UnixMillis>,
+}
+
+/// A grant that a buyer holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrantRow {
+    /// The grant.
+    pub grant: Unverified<Grant>,
+    /// Its price list.
+    pub tariff: Unverified<Tariff>,
+    /// The anchor knows that this node is done with it.
+    pub closed: bool,
+}

@@ -1,0 +1,237 @@
+//! How each event changes the rows. Deterministic: the same rows come of the same journal, whenever it is read.
+
+use madang_journal::{ApplyError, RowError, Rows, Schema};
+use madang_protocol::{
+    amount::Amount,
+    codec::{self, DecodeError},
+    ids::GrantId,
+    record::{
+        grant::Grant,
+        receipt::Receipt,
+        settlement::{Judgement, SettleBatch, Verdict},
+    },
+    sealed::Unverified,
+    time::Day,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    event::Event,
+    row::{AgreementRow, GrantRow, HeldRow, PassRow},
+};
+
+/// Octets of one event or row: the largest holds a whole batch.
+pub(super) const EVENT_BYTES_MAX: usize = 4 << 20;
+
+/// Grants that buyers showed, by id.
+pub(super) const GRANTS_SHOWN: u8 = 1;
+/// [`HeldRow`] by grant.
+pub(super) const HELD: u8 = 2;
+/// Grants whose held receipt the anchor has not judged.
+pub(super) const TO_SETTLE: u8 = 3;
+/// Batches without a verdict, by id.
+pub(super) const BATCHES: u8 = 4;
+/// What accounts owe, by account.
+pub(super) const DEBTS: u8 = 5;
+/// [`PassRow`] by account, site and pattern.
+pub(super) const PASSES: u8 = 6;
+/// Requests for grants without an answer, by id.
+pub(super) const ASKED: u8 = 7;
+/// [`GrantRow`] by id.
+pub(super) const GRANTS: u8 = 8;
+/// The highest receipt that was signed, by grant.
+pub(super) const SIGNED: u8 = 9;
+/// [`AgreementRow`] by site.
+pub(super) const AGREEMENTS: u8 = 10;
+/// What was signed for, by day.
+pub(super) const DAYS: u8 = 11;
+/// Grants that the anchor must be told are done.
+pub(super) const TO_CLOSE: u8 = 12;
+
+/// The fold of a node's events.
+#[derive(Debug)]
+pub(super) struct NodeSchema;
+
+impl Schema for NodeSchema {
+    const VERSION: u32 = 1;
+
+    fn apply(&self, _seq: u64, payload: &[u8], rows: &mut Rows<'_>) -> Result<(), ApplyError> {
+        match read::<Event>(payload)? {
+            Event::GrantShown(grant) => put(rows, GRANTS_SHOWN, &grant.claims().id.0, &grant),
+            Event::ReceiptHeld(receipt) => receipt_held(rows, receipt),
+            Event::DebtNoted { account, debt } => put(rows, DEBTS, &account.0, &debt),
+            Event::PassSold(pass) => put(rows, PASSES, &pass_key(&pass), &pass),
+            Event::BatchMade(batch) => put(rows, BATCHES, &batch.claims().id.0, &batch),
+            Event::VerdictHeld(verdict) => verdict_held(rows, &verdict),
+            Event::SaleForgotten(grant) => sale_forgotten(rows, grant),
+            Event::GrantAsked(request) => put(rows, ASKED, &request.claims().id.0, &request),
+            Event::GrantHeld {
+                request,
+                grant,
+                tariff,
+            } => {
+                delete(rows, ASKED, &request.0)?;
+                let id = grant.claims().id;
+                put(
+                    rows,
+                    GRANTS,
+                    &id.0,
+                    &GrantRow {
+                        grant,
+                        tariff,
+                        closed: false,
+                    },
+                )
+            }
+            Event::GrantNotHeld(request) => delete(rows, ASKED, &request.0),
+            Event::ReceiptSigned(receipt) => receipt_signed(rows, &receipt),
+            Event::GrantClosed(grant) => grant_closed(rows, grant),
+            Event::Agreed(row) => put(rows, AGREEMENTS, row.site.to_string().as_bytes(), &row),
+            Event::Withdrawn(site) => delete(rows, AGREEMENTS, site.to_string().as_bytes()),
+            Event::Stopped { site, time } => {
+                let key = site.to_string();
+                change::<AgreementRow>(rows, AGREEMENTS, key.as_bytes(), |row| {
+                    row.stopped = Some(time)
+                })
+            }
+        }
+    }
+}
+
+/// Where the pass of an account for a site's pattern stands.
+pub(super) fn pass_key(pass: &PassRow) -> Vec<u8> {
+    let place = blake3::hash(format!("{}\n{}", pass.site, pass.pattern).as_bytes());
+    [pass.account.as_bytes(), &place.as_bytes()[..16]].concat()
+}
+
+pub(super) fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, ApplyError> {
+    codec::decode(bytes, EVENT_BYTES_MAX).map_err(|error: DecodeError| ApplyError::refused(error))
+}
+
+fn receipt_held(rows: &mut Rows<'_>, receipt: Unverified<Receipt>) -> Result<(), ApplyError> {
+    let grant = receipt.claims().grant;
+    let held: Option<HeldRow> = get(rows, HELD, &grant.0)?;
+    if held
+        .as_ref()
+        .is_some_and(|held| held.receipt.claims().sequence >= receipt.claims().sequence)
+    {
+        return Ok(());
+    }
+    let row = match held {
+        Some(held) => HeldRow { receipt, ..held },
+        None => HeldRow {
+            receipt,
+            settled: Amount::ZERO,
+            earned: Amount::ZERO,
+            judged: 0,
+        },
+    };
+    put(rows, HELD, &grant.0, &row)?;
+    put(rows, TO_SETTLE, &grant.0, &())
+}
+
+/// Each receipt that the batch held is judged; one that came since is still to settle.
+fn verdict_held(rows: &mut Rows<'_>, verdict: &Unverified<Verdict>) -> Result<(), ApplyError> {
+    let verdict = verdict.claims();
+    let Some(batch) = get::<Unverified<SettleBatch>>(rows, BATCHES, &verdict.batch.0)? else {
+        return Ok(());
+    };
+    for (receipt, outcome) in batch.claims().receipts.iter().zip(&verdict.outcomes) {
+        let sent = receipt.claims();
+        let mut is_judged = false;
+        change::<HeldRow>(rows, HELD, &sent.grant.0, |row| {
+            if !matches!(outcome.judgement, Judgement::Rejected(_)) {
+                row.settled = row.settled.max(outcome.settled);
+                row.earned = row.earned.max(outcome.earned);
+            }
+            row.judged = row.judged.max(sent.sequence);
+            is_judged = row.receipt.claims().sequence <= row.judged;
+        })?;
+        if is_judged {
+            delete(rows, TO_SETTLE, &sent.grant.0)?;
+        }
+    }
+    delete(rows, BATCHES, &verdict.batch.0)
+}
+
+fn sale_forgotten(rows: &mut Rows<'_>, grant: GrantId) -> Result<(), ApplyError> {
+    for table in [GRANTS_SHOWN, HELD, TO_SETTLE] {
+        delete(rows, table, &grant.0)?;
+    }
+    Ok(())
+}
+
+/// What was signed more than before counts against the site's agreement and the day.
+fn receipt_signed(rows: &mut Rows<'_>, receipt: &Unverified<Receipt>) -> Result<(), ApplyError> {
+    let signed = receipt.claims();
+    let before: Option<Unverified<Receipt>> = get(rows, SIGNED, &signed.grant.0)?;
+    if before
+        .as_ref()
+        .is_some_and(|before| before.claims().sequence >= signed.sequence)
+    {
+        return Ok(());
+    }
+    let before = before.map_or(Amount::ZERO, |before| before.claims().amount);
+    let more = signed.amount.saturating_sub(before);
+    put(rows, SIGNED, &signed.grant.0, receipt)?;
+    let Day(day) = signed.time.day();
+    let today: Amount = get(rows, DAYS, &day.to_be_bytes())?.unwrap_or_default();
+    put(rows, DAYS, &day.to_be_bytes(), &today.saturating_add(more))?;
+    if let Some(row) = get::<GrantRow>(rows, GRANTS, &signed.grant.0)? {
+        let site = row.grant.claims().site.to_string();
+        change::<AgreementRow>(rows, AGREEMENTS, site.as_bytes(), |row| {
+            row.spent = row.spent.saturating_add(more)
+        })?;
+    }
+    if signed.is_final {
+        put(rows, TO_CLOSE, &signed.grant.0, &())
+    } else {
+        Ok(())
+    }
+}
+
+fn grant_closed(rows: &mut Rows<'_>, grant: GrantId) -> Result<(), ApplyError> {
+    delete(rows, TO_CLOSE, &grant.0)?;
+    change::<GrantRow>(rows, GRANTS, &grant.0, |row| row.closed = true)
+}
+
+fn get<T: Serialize + DeserializeOwned>(
+    rows: &Rows<'_>,
+    table: u8,
+    key: &[u8],
+) -> Result<Option<T>, ApplyError> {
+    rows.get(table, key)?.map(|row| read(&row)).transpose()
+}
+
+fn put<T: Serialize>(
+    rows: &mut Rows<'_>,
+    table: u8,
+    key: &[u8],
+    value: &T,
+) -> Result<(), ApplyError> {
+    Ok(rows.put(table, key, codec::encode(value))?)
+}
+
+fn delete(rows: &mut Rows<'_>, table: u8, key: &[u8]) -> Result<(), ApplyError> {
+    rows.delete(table, key)
+        .map_err(|error: RowError| error.into())
+}
+
+/// Changes one row, if it is there.
+fn change<T: Serialize + DeserializeOwned>(
+    rows: &mut Rows<'_>,
+    table: u8,
+    key: &[u8],
+    change: impl FnOnce(&mut T),
+) -> Result<(), ApplyError> {
+    match get::<T>(rows, table, key)? {
+        Some(mut row) => {
+            change(&mut row);
+            put(rows, table, key, &row)
+        }
+        None => Ok(()),
+    }
+}
+
+/// A grant that a buyer showed, as it is stored.
+pub(super) type ShownGrant = Unverified<Grant>;

@@ -1,0 +1,90 @@
+//! What a seller asks of its store.
+
+use madang_protocol::{
+    ids::{AccountId, GrantId},
+    limits::BATCH_RECEIPTS_MAX,
+    name::SiteName,
+    record::{receipt::Receipt, settlement::SettleBatch},
+    sealed::Unverified,
+    session::exposure::{Debt, EXPOSURE_ACCOUNTS_MAX},
+    time::UnixMillis,
+};
+
+use super::{
+    open::{NodeStore, StoreRead},
+    row::{HeldRow, PassRow},
+    schema::{BATCHES, DEBTS, GRANTS_SHOWN, HELD, PASSES, ShownGrant, TO_SETTLE, pass_key},
+};
+
+impl NodeStore {
+    /// What each account owes, and has paid.
+    pub fn debts(&self) -> Result<Vec<(AccountId, Debt)>, StoreRead> {
+        let rows = self.many::<Debt>(DEBTS, &[], EXPOSURE_ACCOUNTS_MAX)?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(key, debt)| Some((AccountId(key.try_into().ok()?), debt)))
+            .collect())
+    }
+
+    /// The highest receipt held for a grant, and what has become of it.
+    pub fn held(&self, grant: GrantId) -> Result<Option<HeldRow>, StoreRead> {
+        self.one(HELD, &grant.0)
+    }
+
+    /// A grant that a buyer showed before.
+    pub fn grant_shown(&self, grant: GrantId) -> Result<Option<ShownGrant>, StoreRead> {
+        self.one(GRANTS_SHOWN, &grant.0)
+    }
+
+    /// Up to `limit` sales, by grant.
+    pub fn sales(&self, limit: usize) -> Result<Vec<HeldRow>, StoreRead> {
+        Ok(self
+            .many(HELD, &[], limit)?
+            .into_iter()
+            .map(|(_, row)| row)
+            .collect())
+    }
+
+    /// Up to `limit` grants that buyers showed.
+    pub fn grants_shown(&self, limit: usize) -> Result<Vec<ShownGrant>, StoreRead> {
+        Ok(self
+            .many(GRANTS_SHOWN, &[], limit)?
+            .into_iter()
+            .map(|(_, row)| row)
+            .collect())
+    }
+
+    /// The batch that waits for its verdict, if one does.
+    pub fn batch_waiting(&self) -> Result<Option<Unverified<SettleBatch>>, StoreRead> {
+        Ok(self.many(BATCHES, &[], 1)?.pop().map(|(_, batch)| batch))
+    }
+
+    /// Receipts that the anchor has not judged, as many as one batch may hold.
+    pub fn to_settle(&self) -> Result<Vec<Unverified<Receipt>>, StoreRead> {
+        let grants = self.many::<()>(TO_SETTLE, &[], BATCH_RECEIPTS_MAX)?;
+        let held = grants
+            .into_iter()
+            .map(|(grant, ())| self.one::<HeldRow>(HELD, &grant));
+        held.filter_map(|row| row.map(|row| row.map(|row| row.receipt)).transpose())
+            .collect()
+    }
+
+    /// When the pass of `account` for `pattern` of `site` ends, if one was sold here.
+    pub fn pass_sold(
+        &self,
+        account: AccountId,
+        site: &SiteName,
+        pattern: &str,
+    ) -> Result<Option<UnixMillis>, StoreRead> {
+        let place = PassRow {
+            account,
+            site: site.clone(),
+            pattern: pattern.to_owned(),
+            grant: GrantId([0; 16]),
+            until: UnixMillis(0),
+        };
+        Ok(self
+            .one::<PassRow>(PASSES, &pass_key(&place))?
+            .map(|pass| pass.until))
+    }
+}
