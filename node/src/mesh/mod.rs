@@ -20,6 +20,7 @@ mod hello;
 mod identity;
 mod kademlia;
 mod muxer;
+mod paced;
 mod peers;
 mod policy;
 mod security;
