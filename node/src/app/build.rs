@@ -237,6 +237,7 @@ impl App {
             sites,
             published,
             admission,
+            directory: OnceLock::new(),
             shop: OnceLock::new(),
             started: Instant::now(),
             stop_asked: CancellationToken::new(),

@@ -18,7 +18,7 @@ use crate::{
     control::Shop,
     home::Home,
     identity::DeviceKey,
-    mesh::{self, Multiaddr, PeerId},
+    mesh::{self, Multiaddr, PeerId, directory::Directory},
     standing::{Keeper, Standing},
     usage::Counters,
 };
@@ -49,6 +49,8 @@ pub struct Node {
     pub published: watch::Receiver<Arc<Published>>,
     /// How this node stands with the anchor.
     pub admission: watch::Receiver<Admission>,
+    /// Finds sites, once it is set.
+    pub directory: OnceLock<Directory>,
     /// Fetches and pays, once it is set.
     pub shop: OnceLock<Arc<dyn Shop>>,
     /// When it was put together.

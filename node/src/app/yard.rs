@@ -83,7 +83,8 @@ impl Yard {
             fetch: fetcher.clone(),
             consents: wallet.clone(),
         };
-        if node.shop.set(Arc::new(shop)).is_err() {
+        if node.directory.set(directory.clone()).is_err() || node.shop.set(Arc::new(shop)).is_err()
+        {
             return Err("the node was started twice".into());
         }
         let server = Server::new(ServerParts {

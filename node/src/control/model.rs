@@ -3,7 +3,10 @@
 use madang_protocol::{
     amount::Currency,
     broker::{Bill, BillLine, Listing, Side, Wallet},
-    record::tariff::{Audience, Rule},
+    record::{
+        announcement::Announcement,
+        tariff::{Audience, Rule},
+    },
     rules::price::Prices,
 };
 use serde::{Deserialize, Serialize};
@@ -272,6 +275,22 @@ impl SiteListed {
             audience: audience(listing.audience),
             has_prices: listing.tariff.is_some(),
             seen: Some(listing.seen.to_string()),
+        }
+    }
+}
+
+impl SiteListed {
+    /// A line of what the mesh knows.
+    pub(super) fn announced(announcement: &Announcement, url: Option<String>) -> Self {
+        Self {
+            name: announcement.site.to_string(),
+            url,
+            title: announcement.title.clone(),
+            description: announcement.description.clone(),
+            keywords: announcement.keywords.clone(),
+            audience: audience(announcement.audience),
+            has_prices: announcement.tariff.is_some(),
+            seen: Some(announcement.issued.to_string()),
         }
     }
 }

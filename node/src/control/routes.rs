@@ -17,7 +17,9 @@ use super::{
 };
 use crate::{
     app::{Admission, Node, check_site},
+    broker::BrokerError,
     config::{self, RawSite, SiteConfig},
+    mesh::directory::Directory,
 };
 
 /// Octets of a command.
@@ -184,8 +186,22 @@ async fn unserve(
     Ok(Json(command))
 }
 
-/// The anchor's list, page by page.
+/// The anchor's list; with the anchor away, what the mesh knows.
 async fn sites(State(node): State<Arc<Node>>) -> Result<Json<Sites>, Problem> {
+    let (source, mut sites) = match sites_of_anchor(&node).await {
+        Ok(sites) => ("anchor", sites),
+        Err(BrokerError::Unreachable(_)) => ("mesh", sites_of_mesh(&node)),
+        Err(error) => return Err(error.into()),
+    };
+    sites.truncate(SITES_MAX);
+    Ok(Json(Sites {
+        source: source.into(),
+        sites,
+    }))
+}
+
+/// Page by page.
+async fn sites_of_anchor(node: &Node) -> Result<Vec<SiteListed>, BrokerError> {
     let mut sites = Vec::new();
     let mut after = None;
     loop {
@@ -194,13 +210,27 @@ async fn sites(State(node): State<Arc<Node>>) -> Result<Json<Sites>, Problem> {
         sites.extend(listed.map(|one| SiteListed::of(one, node.url(&one.site))));
         after = page.more_after;
         if after.is_none() || page.sites.is_empty() || sites.len() >= SITES_MAX {
-            break;
+            return Ok(sites);
         }
     }
-    Ok(Json(Sites {
-        source: "anchor".into(),
-        sites,
-    }))
+}
+
+/// Each site once, by the newest word of its devices.
+fn sites_of_mesh(node: &Node) -> Vec<SiteListed> {
+    let mut known = node
+        .directory
+        .get()
+        .map(Directory::known_sites)
+        .unwrap_or_default();
+    known.sort_by(|a, b| {
+        let (a, b) = (&a.announcement, &b.announcement);
+        a.site.cmp(&b.site).then(b.issued.cmp(&a.issued))
+    });
+    known.dedup_by(|later, earlier| later.announcement.site == earlier.announcement.site);
+    let listed = known
+        .iter()
+        .map(|one| SiteListed::announced(&one.announcement, node.url(&one.announcement.site)));
+    listed.collect()
 }
 
 async fn wallet(State(node): State<Arc<Node>>) -> Result<Json<WalletView>, Problem> {
