@@ -13,7 +13,10 @@ const TARIFFS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("is not zero");
 
 /// Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Tariffs(Arc<Mutex<LruCache<(PublicKey, SiteName), Sealed<Tariff>>>>);
+pub(super) struct Tariffs(Arc<Mutex<LruCache<Key, Sealed<Tariff>>>>);
+
+/// A device and a site of it.
+type Key = (PublicKey, SiteName);
 
 impl Tariffs {
     pub(super) fn new() -> Self {
@@ -36,6 +39,6 @@ impl Tariffs {
     }
 }
 
-fn key(located: &Located) -> (PublicKey, SiteName) {
+fn key(located: &Located) -> Key {
     (located.passport.device, located.announcement.site.clone())
 }

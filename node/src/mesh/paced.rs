@@ -89,14 +89,14 @@ mod tests {
         listener
             .listen_on(ListenerId::next(), "/memory/0".parse().unwrap())
             .unwrap();
-        let address = match poll_fn(|cx| Pin::new(&mut listener).poll(cx)).await {
-            TransportEvent::NewAddress { listen_addr, .. } => listen_addr,
-            other => panic!("expected an address: {other:?}"),
+        let event = poll_fn(|cx| Pin::new(&mut listener).poll(cx)).await;
+        let TransportEvent::NewAddress { listen_addr, .. } = event else {
+            panic!("expected an address: {event:?}");
         };
         let delay = Duration::from_millis(70);
         let mut paced = Paced::new(MemoryTransport::default(), delay);
         let start = Instant::now();
-        paced.dial(address, OPTIONS).unwrap().await.unwrap();
+        paced.dial(listen_addr, OPTIONS).unwrap().await.unwrap();
         assert!(start.elapsed() >= delay);
     }
 

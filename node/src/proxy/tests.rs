@@ -178,7 +178,7 @@ struct World {
 }
 
 impl World {
-    async fn start() -> Self {
+    fn start() -> Self {
         let network = Network::new();
         let loopback = "127.0.0.1:0".parse().unwrap();
         let listeners = Listeners::bind(loopback, loopback).unwrap();
@@ -291,7 +291,7 @@ fn path_of(url: &str) -> String {
 
 #[tokio::test]
 async fn failures_are_pages_for_people_and_problems_for_programs() {
-    let world = World::start().await;
+    let world = World::start();
     let host = world.site_host("nobody");
     let (status, _, page) = send(
         world.bound.sites.port(),
@@ -336,7 +336,7 @@ async fn failures_are_pages_for_people_and_problems_for_programs() {
 
 #[tokio::test]
 async fn foreign_hosts_and_double_hosts_are_refused() {
-    let world = World::start().await;
+    let world = World::start();
     let port = world.bound.sites.port();
     let own = world.site_host("alice");
     for headers in [
@@ -354,7 +354,7 @@ async fn foreign_hosts_and_double_hosts_are_refused() {
 
 #[tokio::test]
 async fn a_proxy_script_names_this_proxy() {
-    let world = World::start().await;
+    let world = World::start();
     let port = world.bound.sites.port();
     let (_, headers, script) = send(
         port,
@@ -376,7 +376,7 @@ async fn a_proxy_script_names_this_proxy() {
 
 #[tokio::test]
 async fn a_websocket_passes_in_both_modes() {
-    let world = World::start().await;
+    let world = World::start();
     let handshake = |host: &str| {
         format!(
             "GET /echo HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

@@ -18,9 +18,9 @@ use crate::{
 /// Where a site's answers come from.
 pub(super) enum Origin {
     /// Files.
-    Folder(Folder),
+    Folder(Box<Folder>),
     /// An application of the owner's.
-    Application(Upstream),
+    Application(Box<Upstream>),
 }
 
 /// One site.
@@ -122,7 +122,9 @@ fn built(
 
 fn open(source: &Source) -> Result<Origin, FolderError> {
     Ok(match source {
-        Source::Folder(path) => Origin::Folder(Folder::open(path, FolderOptions::default())?),
+        Source::Folder(path) => {
+            Origin::Folder(Box::new(Folder::open(path, FolderOptions::default())?))
+        }
         Source::Port(port) => application(Target::Tcp {
             host: "localhost".into(),
             port: *port,
@@ -142,5 +144,5 @@ fn open(source: &Source) -> Result<Origin, FolderError> {
 }
 
 fn application(target: Target) -> Origin {
-    Origin::Application(Upstream::new(target))
+    Origin::Application(Box::new(Upstream::new(target)))
 }

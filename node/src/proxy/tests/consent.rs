@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn the_first_paid_page_asks_then_pays_and_comes_back() {
-    let world = World::start().await;
+    let world = World::start();
     let (status, headers, _) = world.site("/report?x=1", BY_HAND).await;
     assert_eq!(status, StatusCode::SEE_OTHER);
     let question = location(&headers);
@@ -94,7 +94,7 @@ async fn the_first_paid_page_asks_then_pays_and_comes_back() {
 
 #[tokio::test]
 async fn another_sites_page_never_spends() {
-    let world = World::start().await;
+    let world = World::start();
     world
         .network
         .agree(Agreement {
@@ -144,7 +144,7 @@ async fn another_sites_page_never_spends() {
 
 #[tokio::test]
 async fn the_consent_page_is_not_framed_read_or_submitted_by_a_site() {
-    let world = World::start().await;
+    let world = World::start();
     let question = path_of(&location(&world.site("/report", BY_HAND).await.1));
     let framed = [("sec-fetch-dest", "iframe"), ("sec-fetch-mode", "navigate")];
     assert_eq!(
@@ -201,7 +201,7 @@ async fn the_consent_page_is_not_framed_read_or_submitted_by_a_site() {
 
 #[tokio::test]
 async fn agreements_are_listed_and_taken_back() {
-    let world = World::start().await;
+    let world = World::start();
     world
         .network
         .agree(Agreement {
