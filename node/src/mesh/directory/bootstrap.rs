@@ -25,6 +25,9 @@ const SEARCH_INTERVALS: [Duration; 3] = [
     Duration::from_secs(600),
 ];
 
+/// After a search that nobody answered.
+const SEARCH_RETRY: Duration = Duration::from_secs(5);
+
 /// How far a search goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mesh) enum Search {
@@ -123,9 +126,7 @@ impl Bootstrap {
     ) -> bool {
         self.is_searching = false;
         if !has_succeeded {
-            // Nobody is there to ask: the next peer begins it again.
-            self.next_search = None;
-            self.searches = 0;
+            self.next_search = Some(now + jittered(SEARCH_RETRY, jitter));
             return false;
         }
         self.searches += 1;
@@ -257,11 +258,13 @@ mod tests {
             bootstrap.search(now + SEARCH_INTERVALS[1]),
             Some(Search::Wide)
         );
-        // Nobody was there: the next peer begins it again.
+        // Nobody answered: again soon.
         assert!(!bootstrap.searched(false, now, 0.5));
-        assert_eq!(bootstrap.search(now + SEARCH_INTERVALS[2]), None);
-        bootstrap.found(now);
-        assert_eq!(bootstrap.search(now), Some(Search::Near));
+        assert_eq!(bootstrap.search(now), None);
+        assert_eq!(bootstrap.search(now + SEARCH_RETRY), Some(Search::Wide));
+        bootstrap.lost(now);
+        assert!(!bootstrap.searched(false, now, 0.5));
+        assert_eq!(bootstrap.search(now + SEARCH_RETRY), Some(Search::Near));
         assert!(bootstrap.searched(true, now, 0.5));
     }
 

@@ -57,6 +57,8 @@ pub(super) enum Done {
     Saved(io::Result<()>),
     /// A revocation list was kept, or not.
     TookRevocations(Result<bool, StandingError>),
+    /// A peer is in the routing table.
+    AddedToTable,
     /// A peer was told what is announced here.
     ToldSites,
     /// Nothing to tell.
@@ -313,7 +315,7 @@ pub(super) async fn add_to_table(mesh: Handle, peer: PeerId, addresses: Vec<Mult
             break;
         }
     }
-    Done::Nothing
+    Done::AddedToTable
 }
 
 /// Offers what `peer` wanted stored before its hello had ended.

@@ -56,7 +56,7 @@ impl ProviderKey {
 }
 
 /// The key of the announcement of `site` by `device`.
-pub(in crate::mesh) fn announcement_key(site: &SiteName, device: &PublicKey) -> Vec<u8> {
+pub fn announcement_key(site: &SiteName, device: &PublicKey) -> Vec<u8> {
     let site = site.to_string();
     tagged(
         TAG_ANNOUNCEMENT,

@@ -28,4 +28,5 @@ mod tests;
 pub use handle::{
     Directory, DirectoryConfig, Located, Prepared, ResolveError, Running, StartError,
 };
+pub use keys::announcement_key;
 pub use refusals::{Refusals, Way};

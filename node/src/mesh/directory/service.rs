@@ -559,7 +559,6 @@ impl Service {
         self.remembered
             .connected(&peer, &link.addresses, self.parts.shared.verifier.now());
         self.has_unsaved = true;
-        self.bootstrap.found(Instant::now());
         self.jobs.spawn(jobs::add_to_table(
             self.parts.mesh.clone(),
             peer,
@@ -603,6 +602,7 @@ impl Service {
                     let _ = reply.send(());
                 }
             }
+            Done::AddedToTable => self.bootstrap.found(Instant::now()),
             Done::ToldSites => self.tellings -= 1,
             Done::ConnectedPeers(peers) => self.on_connected_peers(&peers),
             Done::Saved(Err(error)) => {
