@@ -1,7 +1,7 @@
 //! TLS 1.3 as libp2p has it, with the cipher that this machine computes fastest offered first.
 //!
-//! libp2p's own configuration prefers ChaCha20, which costs one and a half times as much processor time as AES where
-//! the processor has instructions for AES (all PCs of the last ten years). Certificates and their rules are libp2p's.
+//! libp2p's own configuration prefers ChaCha20, which takes one and a half times as long as AES where the processor
+//! has instructions for AES (`openssl speed`; all PCs of the last ten years have them). Certificates and their rules are libp2p's.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -19,8 +19,8 @@ use super::security::Security;
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// All addresses of a peer are dialed at once, and the first connection wins. QUIC needs fewer round trips than TCP and
-/// TLS, and would win; but TCP with TLS carries more for the same processor time. So TCP starts earlier, by what
-/// its further round trips cost on most paths.
+/// TLS, and would win; but a megabyte costs both nodes 3.6 ms of processor time over TCP with TLS, 3.7 ms with Noise and
+/// 6.4 ms over QUIC (`datapath` benchmark). So TCP starts earlier, by what its further round trips cost on most paths.
 const TCP_HEAD_START: Duration = Duration::from_millis(150);
 
 type BoxedTransport = Boxed<(PeerId, StreamMuxerBox)>;

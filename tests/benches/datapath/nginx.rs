@@ -32,7 +32,8 @@ impl Nginx {
             .context("start nginx (Debian package nginx-light)")?;
         let nginx = Self { child, plain, tls };
         let start = Instant::now();
-        while TcpStream::connect(tls).is_err() {
+        // It listens before its workers exist, and their time is to be counted.
+        while TcpStream::connect(tls).is_err() || nginx.workers()?.is_empty() {
             ensure!(
                 start.elapsed() < Duration::from_secs(10),
                 "nginx does not listen"
