@@ -67,6 +67,13 @@ impl CleanPath {
         &self.0
     }
 
+    /// Where a folder's path leads by itself, if this is a folder's: to its `index.html`.
+    pub fn index(&self) -> Option<Self> {
+        self.0
+            .ends_with('/')
+            .then(|| Self(format!("{}index.html", self.0)))
+    }
+
     /// The segments, decoded.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         segments(&self.0)

@@ -125,12 +125,16 @@ pub const fn millisecond_price(rule: &Rule) -> Value {
     Value(rule.per_minute.micros() as u128 * (TICKS_PER_MICRO / MILLIS_PER_MINUTE))
 }
 
-/// the rule that holds for `path`.
+/// the rule that holds for `path`: the first whose pattern it fits, or its index page's, so that no page has a second address without a price.
 pub fn rule_for(tariff: &Tariff, path: &CleanPath) -> Option<usize> {
-    tariff
-        .rules
-        .iter()
-        .position(|rule| fits(&rule.pattern, path))
+    let index = path.index();
+    let holds = |rule: &Rule| {
+        fits(&rule.pattern, path)
+            || index
+                .as_ref()
+                .is_some_and(|index| fits(&rule.pattern, index))
+    };
+    tariff.rules.iter().position(holds)
 }
 
 /// What `counters` cost under `tariff`, with `quotas` free: one for each rule, missing ones empty.

@@ -229,12 +229,25 @@ fn r_20_the_first_rule_that_fits_holds() {
     ]);
     list.rules[0].pattern = "/free/**".into();
     list.rules[1].pattern = "/*/**".into();
-    let found = |path: &str| rule_for(&list, &CleanPath::parse(path).unwrap());
+    let found = |list: &Tariff, path: &str| rule_for(list, &CleanPath::parse(path).unwrap());
+    assert_eq!(found(&list, "/a/../%66ree"), Some(0));
     assert_eq!(
-        (found("/free/x"), found("/a"), found("/")),
-        (Some(0), Some(1), None)
+        (
+            found(&list, "/free/x"),
+            found(&list, "/a"),
+            found(&list, "/")
+        ),
+        (Some(0), Some(1), Some(1))
     );
-    assert_eq!(found("/a/../%66ree"), Some(0));
+    list.rules[1].pattern = "/news/index.html".into();
+    assert_eq!(
+        (
+            found(&list, "/news/"),
+            found(&list, "/news/index.html"),
+            found(&list, "/news/a/")
+        ),
+        (Some(1), Some(1), None)
+    );
 }
 
 proptest! {
