@@ -1,3 +1,4 @@
-//! What the tests of the whole share: [`harness`] starts many nodes in one process.
+//! What the tests of the whole share: [`harness`] starts many nodes in one process; [`shop`] is what processes write until they are killed.
 
 pub mod harness;
+pub mod shop;
