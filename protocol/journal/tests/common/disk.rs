@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use madang_journal::{Disk, DiskFile};
 
@@ -58,6 +58,7 @@ struct Inner {
 pub struct SimDisk {
     inner: Mutex<Inner>,
     syncs: AtomicU64,
+    gate: Mutex<()>,
 }
 
 impl SimDisk {
@@ -81,6 +82,11 @@ impl SimDisk {
 
     pub fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::SeqCst)
+    }
+
+    /// No sync ends while this is held.
+    pub fn hold_syncs(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap()
     }
 
     /// Loses power, or the process, and comes back.
@@ -168,6 +174,7 @@ impl SimDisk {
         Arc::new(Self {
             inner: Mutex::new(copy),
             syncs: AtomicU64::new(0),
+            gate: Mutex::default(),
         })
     }
 }
@@ -317,6 +324,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        drop(self.disk.gate.lock().unwrap());
         let mut inner = self.disk.inner.lock().unwrap();
         let struck = inner.strike();
         let file = &mut inner.files[self.file];
