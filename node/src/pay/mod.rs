@@ -1,6 +1,7 @@
 //! Paying and being paid: the shells around `protocol::session`, and what stands behind them.
 //!
-//! * [`selling`]: the seller's end of every session; which response may go how far. [`settling`] hands its receipts in.
+//! * [`selling`]: the seller's end of every session; which response may go how far. [`till`] holds them,
+//!   [`settling`] hands their receipts in.
 //! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it.
 //! * [`wallet`]: what this node's owner agreed to, and how much of it is left.
 //! * [`outbox`]: what must not be forgotten on its way to disk. [`frames`]: the messages of a session on a stream.
@@ -16,6 +17,7 @@ mod outbox;
 mod purchase;
 mod selling;
 mod settling;
+mod till;
 mod wallet;
 
 pub use bought::{BoughtBody, BoughtStream};

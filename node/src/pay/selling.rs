@@ -1,10 +1,10 @@
 //! The seller's end of every session of this node: one lock over the machines and over what all buyers owe.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     io,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,11 @@ use madang_protocol::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::{OpenResponse, outbox::Outbox};
+use super::{
+    OpenResponse,
+    outbox::Outbox,
+    till::{Entry, State},
+};
 use crate::{
     broker,
     clock::Clock,
@@ -37,8 +41,6 @@ use crate::{
 
 /// Sessions at one time.
 const SESSIONS_MAX: usize = 4_096;
-/// A session without a stream and without a response is forgotten after this long.
-const SESSION_IDLE: Duration = Duration::from_secs(15 * 60);
 /// A response that waits for a receipt is given up after this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Of each honoured receipt, this share of an account's lost value is forgiven: a broken line loses little.
@@ -72,26 +74,6 @@ pub(super) struct Shared {
     /// There is something to settle now.
     pub(super) settle: Notify,
     state: Mutex<State>,
-}
-
-struct State {
-    exposure: Exposure,
-    sessions: BTreeMap<SessionId, Entry>,
-    by_buyer: HashMap<(PublicKey, SiteName), SessionId>,
-}
-
-struct Entry {
-    machine: Seller,
-    buyer: PublicKey,
-    site: SiteName,
-    /// Who waits for room: up, down.
-    waiting: BTreeMap<ResponseId, [Option<Waker>; 2]>,
-    /// Responses that waited too long.
-    overdue: BTreeSet<ResponseId>,
-    /// There are frames to send.
-    frames: Arc<Notify>,
-    streams: usize,
-    quiet_since: Instant,
 }
 
 impl Selling {
@@ -481,58 +463,6 @@ impl Selling {
         Moment {
             instant: Instant::now(),
             time: self.0.parts.clock.now(),
-        }
-    }
-}
-
-impl Entry {
-    fn new(machine: Seller, buyer: PublicKey, site: SiteName) -> Self {
-        Self {
-            machine,
-            buyer,
-            site,
-            waiting: BTreeMap::new(),
-            overdue: BTreeSet::new(),
-            frames: Arc::new(Notify::new()),
-            streams: 0,
-            quiet_since: Instant::now(),
-        }
-    }
-
-    fn is_forgotten(&self, now: Instant) -> bool {
-        self.streams == 0
-            && self.waiting.is_empty()
-            && now.saturating_duration_since(self.quiet_since) >= SESSION_IDLE
-    }
-
-    fn wake(&mut self, response: ResponseId) {
-        for waker in self
-            .waiting
-            .remove(&response)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            waker.wake();
-        }
-    }
-
-    fn wake_all(&mut self) {
-        for waker in std::mem::take(&mut self.waiting)
-            .into_values()
-            .flatten()
-            .flatten()
-        {
-            waker.wake();
-        }
-    }
-}
-
-impl State {
-    fn forget(&mut self, session: SessionId) {
-        if let Some(mut entry) = self.sessions.remove(&session) {
-            entry.wake_all();
-            self.by_buyer.retain(|_, known| *known != session);
         }
     }
 }
