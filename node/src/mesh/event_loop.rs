@@ -2,12 +2,13 @@
 //!
 //! Everything here answers at once: the loop awaits nothing but its own inputs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use futures::StreamExt;
 use libp2p::core::ConnectedPoint;
 use libp2p::identity::Keypair;
+use libp2p::kad::KBucketKey;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{self, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, ping};
@@ -110,6 +111,7 @@ impl Mesh {
             kademlia: Kademlia::new(&network)?,
             gossip: Gossip::new(&network),
             connected: HashMap::new(),
+            idle: HashSet::new(),
             dialing: HashMap::new(),
             dialing_total: 0,
             bans: VecDeque::new(),
@@ -156,6 +158,8 @@ struct EventLoop {
     gossip: Gossip,
     /// For each connected peer, its connections, oldest first.
     connected: HashMap<PeerId, Vec<ConnectedPoint>>,
+    /// Peers whose connections carried nothing at the last look.
+    idle: HashSet<PeerId>,
     dialing: HashMap<PeerId, Vec<oneshot::Sender<Result<(), DialError>>>>,
     dialing_total: usize,
     bans: VecDeque<PeerId>,
@@ -229,6 +233,7 @@ impl EventLoop {
             Command::RemoveExternalAddress { address } => {
                 self.swarm.remove_external_address(&address)
             }
+            Command::Trim { keep } => self.trim(keep),
             Command::Disconnect { peer } => drop(self.swarm.disconnect_peer_id(peer)),
             Command::Ban { peer } => self.ban(peer),
             Command::Unban { peer } => {
@@ -282,6 +287,31 @@ impl EventLoop {
                 .behaviour_mut()
                 .streams
                 .add_address(peer, address);
+        }
+    }
+
+    fn trim(&mut self, keep: usize) {
+        let behaviour = self.swarm.behaviour();
+        let gossiping: HashSet<&PeerId> = behaviour.gossip.all_mesh_peers().collect();
+        let is_idle =
+            |peer: &&PeerId| !gossiping.contains(peer) && !behaviour.streams.is_busy(peer);
+        let own = KBucketKey::from(*self.swarm.local_peer_id());
+        let by_distance = |peer: &PeerId| (own.distance(&KBucketKey::from(*peer)), *peer);
+        let idle: BTreeMap<_, _> = self
+            .connected
+            .keys()
+            .filter(is_idle)
+            .map(by_distance)
+            .collect();
+        let excess = self.connected.len().saturating_sub(keep);
+        let were_idle = std::mem::replace(&mut self.idle, idle.values().copied().collect());
+        let farthest = idle
+            .into_values()
+            .rev()
+            .filter(|peer| were_idle.contains(peer));
+        for peer in farthest.take(excess) {
+            // Gone already is as good.
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 

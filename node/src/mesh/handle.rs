@@ -118,6 +118,9 @@ pub(super) enum Command {
     Disconnect {
         peer: PeerId,
     },
+    Trim {
+        keep: usize,
+    },
     Ban {
         peer: PeerId,
     },
@@ -262,6 +265,15 @@ impl Handle {
     /// [`Closed`] after the mesh was shut down.
     pub async fn disconnect(&self, peer: PeerId) -> Result<(), Closed> {
         self.tell(Command::Disconnect { peer }).await
+    }
+
+    /// Closes connections beyond `keep` that carry no stream and no gossip, those farthest from this node's key in the directory first, if
+    /// they carried none at the last call either. Called now and then, it keeps an idle node small.
+    ///
+    /// # Errors
+    /// [`Closed`] after the mesh was shut down.
+    pub async fn trim(&self, keep: usize) -> Result<(), Closed> {
+        self.tell(Command::Trim { keep }).await
     }
 
     /// Closes all connections with a peer and refuses new ones, until [`Handle::unban`], a restart, or 4,096 further bans.

@@ -145,11 +145,16 @@ fn explain(error: io::Error) -> io::Error {
     }
 }
 
-/// Counts the streams that one peer holds open toward us.
+/// Counts the streams that are open with one peer, in one direction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Places(Arc<AtomicUsize>);
 
 impl Places {
+    /// Whether a stream is open.
+    pub(super) fn is_any_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+
     /// Takes a place, or nothing if `max` are taken.
     pub(super) fn take(&self, max: usize) -> Option<Place> {
         self.0

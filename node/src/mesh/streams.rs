@@ -140,7 +140,10 @@ impl OpenRequest {
 struct Peer {
     /// Established connections, oldest first, with whether they are relayed.
     connections: Vec<(ConnectionId, bool)>,
+    /// Streams that it holds open toward us.
     places: Places,
+    /// Streams that we hold open toward it.
+    opened: Places,
 }
 
 impl Peer {
@@ -189,6 +192,12 @@ impl Behaviour {
     /// Remembers an address of a peer for dialing.
     pub(super) fn add_address(&mut self, peer: PeerId, address: Multiaddr) {
         self.addresses.add(peer, address);
+    }
+
+    /// Whether a stream with this peer is open, or asked for.
+    pub(super) fn is_busy(&self, peer: &PeerId) -> bool {
+        let has_streams = |known: &Peer| known.places.is_any_taken() || known.opened.is_any_taken();
+        self.waiting.contains_key(peer) || self.peers.get(peer).is_some_and(has_streams)
     }
 
     /// Opens a stream, on a new connection if there is none.
@@ -297,12 +306,13 @@ impl Behaviour {
     }
 
     fn handler(&mut self, peer: PeerId, relayed: bool) -> Handler {
-        let places = self.peers.entry(peer).or_default().places.clone();
+        let known = self.peers.entry(peer).or_default();
+        let (places, opened) = (known.places.clone(), known.opened.clone());
         Handler::new(
             peer,
             relayed,
             Arc::clone(&self.acceptors),
-            places,
+            (places, opened),
             &self.limits,
         )
     }

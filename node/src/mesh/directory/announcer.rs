@@ -18,9 +18,8 @@ use madang_protocol::{
 use super::keys;
 
 /// After the first publications, how long until the next; the last one from then on.
-const INTERVALS: [Duration; 4] = [
-    Duration::from_secs(20),
-    Duration::from_secs(120),
+const INTERVALS: [Duration; 3] = [
+    Duration::from_secs(60),
     Duration::from_secs(600),
     Duration::from_secs(3_600),
 ];

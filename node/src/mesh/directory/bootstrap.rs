@@ -20,8 +20,8 @@ const ROUND_SHORTEST: Duration = Duration::from_secs(1);
 const ROUND_LONGEST: Duration = Duration::from_secs(60);
 /// After the first searches, how long until the next; the last one from then on. The first ones find who joined at the same time.
 const SEARCH_INTERVALS: [Duration; 3] = [
-    Duration::from_secs(30),
-    Duration::from_secs(120),
+    Duration::from_secs(60),
+    Duration::from_secs(180),
     Duration::from_secs(600),
 ];
 

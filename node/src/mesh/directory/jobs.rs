@@ -301,6 +301,13 @@ pub(super) async fn disconnect(mesh: Handle, peer: PeerId) -> Done {
     Done::Nothing
 }
 
+/// Closes idle connections beyond `keep`.
+pub(super) async fn trim(mesh: Handle, keep: usize) -> Done {
+    // A mesh that has ended has none.
+    let _ = mesh.trim(keep).await;
+    Done::Nothing
+}
+
 /// Has this node answer queries, or not.
 pub(super) async fn serve(mesh: Handle, serves: bool) -> Done {
     // A mesh that has ended serves nobody.

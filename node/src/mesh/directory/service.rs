@@ -20,15 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::announcer::Announcer;
 use super::bootstrap::{Bootstrap, entrance, mixed};
-use super::jobs::{self, Done, Greeting};
+use super::jobs::{self, Done};
 use super::keys;
 use super::shared::{Order, Shared};
-use crate::mesh::handle::{ConnectedPeer, Handle, PeerEvent};
+use crate::mesh::handle::{Handle, PeerEvent};
 use crate::mesh::hello::frame::Sites;
 use crate::mesh::peers::remembered::Remembered;
 use crate::mesh::stream::Stream;
 use crate::mesh::streams::Incoming;
 use crate::standing::{Keeper, Standing};
+
+mod peers;
 
 /// The loop looks at its deadlines this often.
 const TICK: Duration = Duration::from_millis(250);
@@ -36,8 +38,8 @@ const TICK: Duration = Duration::from_millis(250);
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// The file of remembered peers is written this often, if anything has changed.
 const SAVE_INTERVAL: Duration = Duration::from_secs(300);
-/// Hellos that run at once.
-const GREETINGS_MAX: usize = 64;
+/// Connections of a PC that is idle; hubs keep what they have.
+const IDLE_CONNECTIONS_MAX: usize = 40;
 /// Peers that are told at once what is announced here.
 const TELLINGS_MAX: usize = 16;
 /// Publications that run at once, each of a few queries.
@@ -190,24 +192,14 @@ impl Service {
             self.jobs.spawn(jobs::unban(mesh, pardoned));
         }
         self.greet_the_stale(now);
+        if !self.is_hub() {
+            self.jobs
+                .spawn(jobs::trim(self.parts.mesh.clone(), IDLE_CONNECTIONS_MAX));
+        }
         if now >= self.next_save && self.has_unsaved {
             self.next_save = now + SAVE_INTERVAL;
             self.save();
         }
-    }
-
-    /// Asks for the newer passports of peers that have been connected for long.
-    fn greet_the_stale(&mut self, now: Instant) {
-        let verifier = self.parts.shared.verifier.clone();
-        let time = verifier.now();
-        self.parts.shared.with(|inner| {
-            for (peer, link) in &mut inner.links {
-                let passport = inner.verified.get(peer, time);
-                if passport.is_some_and(|passport| verifier.check_again(passport).is_err()) {
-                    link.greet_when_stale(now);
-                }
-            }
-        });
     }
 
     fn save(&mut self) {
@@ -267,40 +259,6 @@ impl Service {
             self.publications += 1;
             self.jobs
                 .spawn(jobs::publish(self.parts.mesh.clone(), publication));
-        }
-    }
-
-    fn greet_due(&mut self) {
-        let room = GREETINGS_MAX.saturating_sub(self.greetings);
-        let due: Vec<_> = self.parts.shared.with(|inner| {
-            let due = inner
-                .links
-                .iter_mut()
-                .filter(|(_, link)| link.wants_greeting && !link.greeting);
-            due.take(room)
-                .map(|(peer, link)| {
-                    link.wants_greeting = false;
-                    link.greeting = true;
-                    *peer
-                })
-                .collect()
-        });
-        for peer in due {
-            self.greetings += 1;
-            let greeting = jobs::greet(
-                self.parts.mesh.clone(),
-                self.parts.shared.verifier.clone(),
-                peer,
-            );
-            self.jobs.spawn(greeting);
-        }
-    }
-
-    fn on_hello(&mut self, stream: Stream) {
-        if self.greetings < GREETINGS_MAX {
-            self.greetings += 1;
-            self.jobs
-                .spawn(jobs::answer(stream, self.parts.shared.verifier.clone()));
         }
     }
 
@@ -474,98 +432,6 @@ impl Service {
             .spawn(jobs::serve(self.parts.mesh.clone(), serves));
     }
 
-    fn on_peer_event(&mut self, event: PeerEvent) {
-        match event {
-            PeerEvent::Connected(connected) => self.on_connected(&connected),
-            PeerEvent::Identified {
-                peer,
-                addresses,
-                serves,
-            } => self.on_identified(peer, addresses, serves),
-            PeerEvent::Disconnected(peer) => self.on_disconnected(&peer),
-            PeerEvent::Unreachable(peer) => {
-                self.remembered.failed(&peer);
-                self.parts
-                    .shared
-                    .with(|inner| inner.cache.unreachable(peer, Instant::now()));
-            }
-        }
-    }
-
-    fn on_connected(&mut self, connected: &ConnectedPeer) {
-        let time = self.parts.shared.verifier.now();
-        self.parts.shared.with(|inner| {
-            inner.cache.reached(&connected.peer, time);
-            let link = inner.links.entry(connected.peer).or_default();
-            link.connected(&connected.address, connected.dialed);
-        });
-    }
-
-    fn on_identified(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, serves: bool) {
-        let is_known = self.parts.shared.with(|inner| {
-            let Some(link) = inner.links.get_mut(&peer) else {
-                return false;
-            };
-            link.identified(addresses, serves);
-            true
-        });
-        if is_known && self.parts.shared.passport_of(&peer).is_some() {
-            self.welcome(peer);
-        }
-    }
-
-    fn on_disconnected(&mut self, peer: &PeerId) {
-        let left = self.parts.shared.with(|inner| {
-            inner.links.remove(peer);
-            inner.links.len()
-        });
-        self.parts.shared.greeted.notify_waiters();
-        if left == 0 {
-            self.bootstrap.lost(Instant::now());
-        }
-    }
-
-    /// Events were missed: the links are made anew from what is connected.
-    fn catch_up(&mut self) {
-        self.jobs
-            .spawn(jobs::connected_peers(self.parts.mesh.clone()));
-    }
-
-    fn on_connected_peers(&mut self, peers: &[ConnectedPeer]) {
-        let known: Vec<_> = self
-            .parts
-            .shared
-            .with(|inner| inner.links.keys().copied().collect());
-        for peer in known
-            .iter()
-            .filter(|peer| !peers.iter().any(|one| one.peer == **peer))
-        {
-            self.on_disconnected(peer);
-        }
-        for connected in peers.iter().filter(|one| !known.contains(&one.peer)) {
-            self.on_connected(connected);
-        }
-    }
-
-    /// A peer has shown a good passport and said where it is: it becomes part of what we know of the mesh.
-    fn welcome(&mut self, peer: PeerId) {
-        let link = self
-            .parts
-            .shared
-            .with(|inner| inner.links.get(&peer).cloned());
-        let Some(link) = link.filter(|link| link.serves && !link.addresses.is_empty()) else {
-            return;
-        };
-        self.remembered
-            .connected(&peer, &link.addresses, self.parts.shared.verifier.now());
-        self.has_unsaved = true;
-        self.jobs.spawn(jobs::add_to_table(
-            self.parts.mesh.clone(),
-            peer,
-            link.addresses,
-        ));
-    }
-
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Greeted(greeting) => self.on_greeted(*greeting),
@@ -613,42 +479,6 @@ impl Service {
                 tracing::warn!(%error, "a newer revocation list could not be kept")
             }
             Done::Saved(Ok(())) | Done::TookRevocations(Ok(_)) | Done::Nothing => {}
-        }
-    }
-
-    fn on_greeted(&mut self, greeting: Greeting) {
-        self.greetings -= 1;
-        let peer = greeting.peer;
-        let shared = Arc::clone(&self.parts.shared);
-        let has_failed = greeting.outcome.is_err();
-        let is_good = match greeting.outcome {
-            Ok(learned) => {
-                if let Some(list) = learned.revocations {
-                    self.on_order(Order::Revocations(Box::new(list)));
-                }
-                if let Some(reject) = learned.refused_by_peer {
-                    tracing::debug!(%peer, ?reject, "a peer does not take our passport");
-                }
-                jobs::take_passport(&shared, peer, learned.passport)
-            }
-            Err(error) => {
-                jobs::blame(&shared, peer, &error, greeting.by_us);
-                false
-            }
-        };
-        shared.with(|inner| {
-            if let Some(link) = inner.links.get_mut(&peer) {
-                link.greeted(is_good, has_failed, greeting.by_us);
-            }
-        });
-        shared.greeted.notify_waiters();
-        if is_good {
-            self.welcome(peer);
-            let waited = shared.waited(&peer, Instant::now());
-            if !waited.is_empty() {
-                self.jobs
-                    .spawn(jobs::offer(self.parts.mesh.clone(), peer, waited));
-            }
         }
     }
 }

@@ -29,6 +29,7 @@ pub(in crate::mesh) struct Handler {
     relayed: bool,
     acceptors: Arc<Acceptors>,
     places: Places,
+    opened: Places,
     places_max: usize,
     timeout: Duration,
     /// Asked for, and not yet passed on to the connection.
@@ -42,7 +43,7 @@ impl Handler {
         peer: PeerId,
         relayed: bool,
         acceptors: Arc<Acceptors>,
-        places: Places,
+        (places, opened): (Places, Places),
         limits: &Limits,
     ) -> Self {
         Self {
@@ -50,6 +51,7 @@ impl Handler {
             relayed,
             acceptors,
             places,
+            opened,
             places_max: limits.streams_per_peer,
             timeout: limits.open_timeout,
             queue: VecDeque::new(),
@@ -73,10 +75,11 @@ impl Handler {
 
     fn on_outbound(&mut self, inner: libp2p::Stream, request: OpenRequest) {
         self.opening -= 1;
+        let place = self.opened.take(usize::MAX);
         // If the one who asked has given up, the stream is dropped here, which resets it.
         let _ = request
             .reply
-            .send(Ok(Stream::new(inner, self.peer, self.relayed, None)));
+            .send(Ok(Stream::new(inner, self.peer, self.relayed, place)));
     }
 
     fn on_refused(&mut self, error: StreamUpgradeError<Infallible>, request: OpenRequest) {

@@ -44,7 +44,7 @@ fn an_announcement_goes_out_often_at_first_and_then_hourly() {
         announcer.finished(&due[0].site, due[0].sequence, false, at, 0.5);
         at += Duration::from_secs(2);
     }
-    assert_eq!(waits, [20, 120, 600, 3_600, 3_600, 3_600]);
+    assert_eq!(waits, [60, 600, 3_600, 3_600, 3_600, 3_600]);
 }
 
 #[test]
