@@ -44,8 +44,8 @@ pub struct Found {
     pub rows: u64,
     /// Entries that the index had missed.
     pub replayed: u64,
-    /// Whether the index was made anew.
-    pub is_rebuilt: bool,
+    /// Why the index was made anew, if it was.
+    pub rebuilt: Option<String>,
 }
 
 /// One write.

@@ -24,7 +24,7 @@ fn main() -> anyhow::Result<()> {
             entry: recovery.head.seq,
             rows: recovery.rows,
             replayed: recovery.replayed,
-            is_rebuilt: recovery.rebuilt.is_some(),
+            rebuilt: recovery.rebuilt.map(|why| why.to_string()),
         };
         writeln!(out, "{}", Line::Opened(found).to_text()?)?;
         out.flush()?;

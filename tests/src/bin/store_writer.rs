@@ -17,7 +17,7 @@ fn main() -> anyhow::Result<()> {
         entry: recovery.head.seq,
         rows: recovery.rows,
         replayed: recovery.replayed,
-        is_rebuilt: recovery.rebuilt.is_some(),
+        rebuilt: recovery.rebuilt.map(|why| why.to_string()),
     }))?;
     // Each loop ends with an error only; the first one ends the process.
     let failed = thread::scope(|scope| {

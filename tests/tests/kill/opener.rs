@@ -1,6 +1,7 @@
 //! A process that only opens its store, and closes it, is killed 1,500 times within that.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     path::Path,
     thread,
@@ -39,29 +40,31 @@ fn a_store_whose_opening_is_killed_opens_again_with_every_row() {
     note(&format!("opener: {KILLS} kills, {counts:?}"));
 }
 
-/// What processes said before they were killed.
-#[derive(Debug, Clone, Copy, Default)]
+/// What processes said that they found.
+#[derive(Debug, Clone, Default)]
 struct Counts {
     opens: u32,
     with_entries_replayed: u32,
-    with_index_made_anew: u32,
+    /// Starts that made the index anew, by why. Three kills in a row within a start are one reason; a kill while it is made anew is another.
+    with_index_made_anew: BTreeMap<String, u32>,
 }
 
 impl Counts {
-    fn and(self, other: Self) -> Self {
-        Self {
-            opens: self.opens + other.opens,
-            with_entries_replayed: self.with_entries_replayed + other.with_entries_replayed,
-            with_index_made_anew: self.with_index_made_anew + other.with_index_made_anew,
+    fn and(mut self, other: Self) -> Self {
+        self.opens += other.opens;
+        self.with_entries_replayed += other.with_entries_replayed;
+        for (why, count) in other.with_index_made_anew {
+            *self.with_index_made_anew.entry(why).or_default() += count;
         }
+        self
     }
 
-    fn with(self, found: &Found) -> Self {
-        self.and(Self {
-            opens: 1,
-            with_entries_replayed: u32::from(found.replayed > 0),
-            with_index_made_anew: u32::from(found.is_rebuilt),
-        })
+    fn count(&mut self, found: Found) {
+        self.opens += 1;
+        self.with_entries_replayed += u32::from(found.replayed > 0);
+        if let Some(why) = found.rebuilt {
+            *self.with_index_made_anew.entry(why).or_default() += 1;
+        }
     }
 }
 
@@ -79,12 +82,12 @@ fn kill_openings(mut dice: Dice) -> Counts {
         thread::sleep(dice.moment(within));
         for found in victim.kill().lines().filter_map(found) {
             same(&found);
-            counts = counts.with(&found);
+            counts.count(found);
         }
         if kill % LOOK_EVERY == 0 || kill == KILLS / LANES {
             let found = open_whole(dir);
             same(&found);
-            counts = counts.with(&found);
+            counts.count(found);
             assert_eq!(alone(|| sales(dir)), rows, "after {kill} kills");
         }
     }
