@@ -235,7 +235,9 @@ impl Seller {
         self.settle_quiet(exposure, now);
         if is_news && self.waiting_since.is_some() {
             self.asked = None;
-            self.waiting_since = None;
+            // What is still due waits on, from here.
+            let is_due = self.responses.values().any(|one| one.gate == Gate::Due);
+            self.waiting_since = is_due.then_some(now.instant);
             self.events.push_back(SellerEvent::Room);
         }
         if let Some(tab) = self.current() {
