@@ -154,6 +154,7 @@ impl App {
             .transpose()
             .map_err(BuildError::Proxy)?;
         let (store, recovery) = NodeStore::open(&home.join("journal"))?;
+        let store = Arc::new(store);
         tracing::debug!(?recovery, "the node's journal is open");
         let directory = Prepared::new(DirectoryConfig {
             keeper: Arc::clone(&keeper),
@@ -209,7 +210,7 @@ impl App {
             },
             yard: Yard {
                 directory,
-                store: Arc::new(store),
+                store: Arc::clone(&store),
                 listeners: listeners.map(|listeners| (listeners, currency)),
                 budgets: config.budgets(currency)?,
                 selling: config.selling(currency)?,
@@ -238,6 +239,7 @@ impl App {
             published,
             admission,
             directory: OnceLock::new(),
+            store,
             shop: OnceLock::new(),
             started: Instant::now(),
             stop_asked: CancellationToken::new(),

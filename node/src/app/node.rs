@@ -20,6 +20,7 @@ use crate::{
     identity::DeviceKey,
     mesh::{self, Multiaddr, PeerId, directory::Directory},
     standing::{Keeper, Standing},
+    store::NodeStore,
     usage::Counters,
 };
 
@@ -51,6 +52,8 @@ pub struct Node {
     pub admission: watch::Receiver<Admission>,
     /// Finds sites, once it is set.
     pub directory: OnceLock<Directory>,
+    /// What was signed, held and settled; closed once the node has stopped.
+    pub store: Arc<NodeStore>,
     /// Fetches and pays, once it is set.
     pub shop: OnceLock<Arc<dyn Shop>>,
     /// When it was put together.

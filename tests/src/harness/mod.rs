@@ -1,9 +1,14 @@
-//! Many nodes in one process, on memory transport, with an issuer that signs without an anchor.
+//! Many nodes in one process, every part the real one.
 //!
-//! Every part is the real one; only the issuer's key is at hand here, as it is in an anchor.
+//! * [`World`]: an anchor and the nodes of its subscribers, as their daemons build them, on loopback.
+//! * [`MeshNode`]: a node as far as the mesh and the directory, on memory transport, with an [`Issuer`] that signs without an anchor.
 
 mod issuer;
 mod mesh_node;
+mod pc;
+mod world;
 
 pub use issuer::Issuer;
 pub use mesh_node::{MeshNode, NodeConfig};
+pub use pc::{Got, Pc, folder, get, read, serving};
+pub use world::{COMMISSION_BP, HUB, PATIENCE, TAX_BP, World, eventually};
