@@ -90,7 +90,7 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn money_is_never_a_float() {
-    for folder in ["protocol/src", "anchor/src"] {
+    for folder in ["protocol/src", "anchor/src", "node/src/pay"] {
         forbid(
             folder,
             &[": f32", ": f64", "as f32", "as f64", "<f64>", "<f32>"],
