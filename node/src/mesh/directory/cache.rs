@@ -24,7 +24,7 @@ const DEVICES_PER_SITE_MAX: usize = 16;
 /// Sites that are known not to be found.
 const MISSING_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
 /// A site that was not found is looked for again after this long: long enough to absorb a page that asks for it in each of its pictures.
-const MISSING_LIFE: Duration = Duration::from_secs(10);
+const MISSING_LIFE: Duration = Duration::from_secs(2);
 /// Peers that did not answer.
 const UNREACHABLE_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 /// A peer that did not answer is tried again after this long.

@@ -41,6 +41,8 @@ const ORDERS: usize = 256;
 const LOOKUP_AGAIN_AFTER: Duration = Duration::from_secs(3);
 /// What is known of a site that is not connected is looked up anew in the background when it is older.
 const REFRESH_AFTER: Duration = Duration::from_secs(300);
+/// How long [`Directory::resolve`] waits for this node's place in the mesh: after a start it is found well within this.
+const READY_WAIT: Duration = Duration::from_secs(5);
 /// How long [`Directory::await_passport`] waits: a hello has ended by then, or does not end well.
 const PASSPORT_WAIT: Duration = Duration::from_secs(5);
 
@@ -261,6 +263,8 @@ impl Directory {
         let was_looked_up =
             looked_up_at.is_some_and(|at| now.saturating_duration_since(at) < LOOKUP_AGAIN_AFTER);
         if !is_missing && !was_looked_up {
+            // Before this node has found its place there is nobody to ask, and that would be remembered as an answer.
+            let _ = tokio::time::timeout(READY_WAIT, self.ready()).await;
             // Whoever was known and does not answer may have moved: then every copy counts.
             self.look_up(site, self.last_seen(site).is_some()).await?;
         }
