@@ -169,6 +169,12 @@ impl Fetcher {
             if refused == Reject::TARIFF_CHANGED {
                 self.forget_tariff(located);
             }
+            if refused == Reject::GRANT_EXHAUSTED {
+                if let Err(error) = self.more(located, &quote).await {
+                    return Err(failure(error, quote));
+                }
+                continue;
+            }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
@@ -203,13 +209,14 @@ impl Fetcher {
         let Some(buying) = &self.buying else {
             return Err(BuyError::NotAgreed);
         };
-        let seller = Seller {
-            peer: located.peer,
-            device: located.passport.device,
-            site: &quote.site,
-            tariff: &quote.tariff,
+        buying.ready(&seller(located, quote), quote.rule).await
+    }
+
+    async fn more(&self, located: &Located, quote: &Quote) -> Result<(), BuyError> {
+        let Some(buying) = &self.buying else {
+            return Err(BuyError::NotAgreed);
         };
-        buying.ready(&seller, quote.rule).await
+        buying.more(&seller(located, quote), quote.rule).await
     }
 
     /// Sends the request, as part of a paying session or not, and waits for its head.
@@ -391,6 +398,15 @@ fn quote(located: &Located, asking: &Asking<'_>, tariff: Sealed<Tariff>, rule: u
         seller: located.passport.clone(),
         rule,
         path: asking.path.as_str().to_owned(),
+    }
+}
+
+fn seller<'a>(located: &Located, quote: &'a Quote) -> Seller<'a> {
+    Seller {
+        peer: located.peer,
+        device: located.passport.device,
+        site: &quote.site,
+        tariff: &quote.tariff,
     }
 }
 

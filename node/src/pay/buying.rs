@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use libp2p::PeerId;
 use madang_protocol::{
     amount::Amount,
-    ids::{PublicKey, TariffHash},
+    ids::{GrantId, PublicKey, TariffHash},
     name::SiteName,
     record::tariff::Tariff,
     reject::{Reject, Score},
@@ -189,6 +189,44 @@ impl Buying {
         Ok(Paid { purchase, session })
     }
 
+    /// The grant in use is used up for a request under `rule`: gets a successor, as far as the budget allows one.
+    ///
+    /// # Errors
+    /// [`BuyError`]
+    pub async fn more(&self, seller: &Seller<'_>, rule: usize) -> Result<(), BuyError> {
+        let hash = seller.tariff.tariff_hash();
+        let least = seller
+            .tariff
+            .rules
+            .get(rule)
+            .map_or(Amount::ZERO, |rule| rule.per_request);
+        let left = match self.0.parts.wallet.leave(seller.site, hash)? {
+            Leave::Granted { left, .. } if left >= least => left,
+            Leave::Granted { .. } | Leave::UsedUp => return Err(BuyError::OverBudget),
+            Leave::NotAgreed => return Err(BuyError::NotAgreed),
+            Leave::TariffChanged => return Err(BuyError::TariffChanged),
+        };
+        let purchase = self.purchase(seller)?;
+        let _setup = purchase.setup.lock().await;
+        let Some((used_up, _)) = purchase.grant_in_use() else {
+            return Ok(());
+        };
+        let passport = purchase
+            .look(|state| state.passport.clone())
+            .ok_or(BuyError::Stalled)?;
+        let next = self
+            .present(
+                &purchase,
+                &passport,
+                seller.tariff,
+                rule,
+                left,
+                Some(used_up),
+            )
+            .await?;
+        self.accepted(&purchase, next).await
+    }
+
     fn purchase(&self, seller: &Seller<'_>) -> Result<Arc<Purchase>, BuyError> {
         let parts = &self.0.parts;
         let mut purchases = self.0.purchases.lock();
@@ -279,20 +317,7 @@ impl Buying {
                         .await?
                 }
             };
-            purchase.look(|state| state.refused = None);
-            let answer = purchase.wait_for(ANSWER_WITHIN, |state| {
-                match (
-                    state.ready == Some(wanted),
-                    state.refused.take(),
-                    state.is_attached,
-                ) {
-                    (true, _, _) => Some(Ok(())),
-                    (false, Some(reject), _) => Some(Err(BuyError::Refused(reject))),
-                    (false, None, false) => Some(Err(BuyError::Stalled)),
-                    (false, None, true) => None,
-                }
-            });
-            match answer.await.unwrap_or(Err(BuyError::Stalled)) {
+            match self.accepted(purchase, wanted).await {
                 Err(BuyError::Refused(
                     Reject::GRANT_CLOSED | Reject::GRANT_EXPIRED | Reject::GRANT_EXHAUSTED,
                 )) => self.give_up(wanted).await?,
@@ -300,6 +325,24 @@ impl Buying {
             }
         }
         Err(BuyError::Stalled)
+    }
+
+    /// Waits until the seller has accepted a grant that was presented.
+    async fn accepted(&self, purchase: &Purchase, wanted: GrantId) -> Result<(), BuyError> {
+        purchase.look(|state| state.refused = None);
+        let answer = purchase.wait_for(ANSWER_WITHIN, |state| {
+            match (
+                state.ready == Some(wanted),
+                state.refused.take(),
+                state.is_attached,
+            ) {
+                (true, _, _) => Some(Ok(())),
+                (false, Some(reject), _) => Some(Err(BuyError::Refused(reject))),
+                (false, None, false) => Some(Err(BuyError::Stalled)),
+                (false, None, true) => None,
+            }
+        });
+        answer.await.unwrap_or(Err(BuyError::Stalled))
     }
 
     /// Sends and takes frames until the stream ends, the session does, or the node stops.

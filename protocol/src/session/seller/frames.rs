@@ -235,7 +235,9 @@ impl Seller {
         self.settle_quiet(exposure, now);
         if is_news && self.waiting_since.is_some() {
             self.asked = None;
-            self.waiting_since = None;
+            // What is still due waits on, from here.
+            let is_due = self.responses.values().any(|one| one.gate == Gate::Due);
+            self.waiting_since = is_due.then_some(now.instant);
             self.events.push_back(SellerEvent::Room);
         }
         if let Some(tab) = self.current() {
@@ -361,6 +363,7 @@ impl Seller {
         let from = held.map_or(now.time, |pass| pass.until.max(now.time));
         let until = crate::time::UnixMillis(from.0.saturating_add(days * MILLIS_PER_DAY));
         self.add_pass(&pattern, until);
+        self.open_by_pass(&pattern);
         let account = self.terms.account;
         self.events.push_back(SellerEvent::PassBought {
             account,
@@ -368,6 +371,25 @@ impl Seller {
             grant,
             until,
         });
+    }
+
+    /// A request can be quicker than the receipt that bought its pass: such responses go on for free, as the buyer takes them.
+    fn open_by_pass(&mut self, pattern: &str) {
+        let tabs = &self.tabs;
+        let is_covered = |one: &super::Response| {
+            let tab = tabs.iter().find(|tab| tab.id() == one.grant);
+            tab.and_then(|tab| tab.rule(one.rule))
+                .is_some_and(|rule| rule.pattern == pattern)
+        };
+        for (response, one) in &mut self.responses {
+            let is_due = one.gate == Gate::Due;
+            if one.gate != Gate::Free && is_covered(one) {
+                one.gate = Gate::Free;
+                if is_due {
+                    self.events.push_back(SellerEvent::Paid(*response));
+                }
+            }
+        }
     }
 
     /// Grants that are final or over, and that no response is left of.
