@@ -74,6 +74,13 @@ enum Outcome {
     Gone(FetchError),
 }
 
+impl Asking<'_> {
+    /// Whether asking again does no more than asking once.
+    fn is_repeatable(&self) -> bool {
+        self.method.is_safe() && !self.uploaded.is_used()
+    }
+}
+
 impl Fetcher {
     /// Without `buying`, only what is free is fetched.
     pub fn new(
@@ -158,13 +165,22 @@ impl Fetcher {
                 Err(error) => return Ok(Outcome::Gone(error)),
             };
             if response.status() != StatusCode::PAYMENT_REQUIRED {
-                return bought(response, asking, &paid, rule)
-                    .map(Outcome::Answered)
-                    .map_err(|error| failure(error, quote));
+                match bought(response, asking, &paid, rule) {
+                    Ok(response) => return Ok(Outcome::Answered(response)),
+                    Err(BuyError::Refused(Reject::GRANT_EXHAUSTED)) if asking.is_repeatable() => {
+                        refused = Reject::GRANT_EXHAUSTED;
+                    }
+                    Err(error) => return Err(failure(error, quote)),
+                }
+            } else {
+                refused = problem_code(response).await;
             }
-            refused = problem_code(response).await;
             if refused == Reject::SESSION_UNKNOWN {
                 paid.lost();
+            }
+            if !asking.is_repeatable() {
+                // The application may have acted on it: it is not asked twice.
+                return Err(FetchError::Refused(refused));
             }
             if refused == Reject::TARIFF_CHANGED {
                 self.forget_tariff(located);
@@ -341,8 +357,8 @@ impl Fetch for Fetcher {
                 Outcome::Answered(response) => return Ok(response),
                 Outcome::Gone(error) => last = error,
             }
-            if asking.uploaded.is_used() {
-                // What was sent cannot be sent again.
+            if !asking.is_repeatable() {
+                // What was sent is not sent again.
                 break;
             }
         }

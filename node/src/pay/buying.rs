@@ -171,6 +171,10 @@ impl Buying {
             return Err(BuyError::Refused(Reject::STORE_FULL));
         }
         let purchase = self.purchase(seller)?;
+        let is_chosen = pass_for_rule == Some(rule);
+        if !is_chosen && self.needs_pass(seller, &purchase, rule) {
+            return Err(BuyError::NotAgreed);
+        }
         let setup = purchase.setup.lock().await;
         purchase.agree();
         purchase.set_left(left);
@@ -187,6 +191,24 @@ impl Buying {
         }
         drop(setup);
         Ok(Paid { purchase, session })
+    }
+
+    /// Whether only a pass opens the paths of `rule`, and none is in hand: the visitor has to choose it first.
+    fn needs_pass(&self, seller: &Seller<'_>, purchase: &Purchase, rule: usize) -> bool {
+        let Some(priced) = seller
+            .tariff
+            .rules
+            .get(rule)
+            .filter(|rule| rule.is_pass_only())
+        else {
+            return false;
+        };
+        let now = self.0.parts.clock.now();
+        let standing = self.0.parts.standing.borrow();
+        let is_held = standing.passes.iter().any(|pass| {
+            pass.site == *seller.site && pass.pattern == priced.pattern && now < pass.until
+        });
+        !is_held && !purchase.has_pass(rule)
     }
 
     /// The grant in use is used up for a request under `rule`: gets a successor, as far as the budget allows one.
@@ -288,7 +310,10 @@ impl Buying {
                 (None, None, true) => None,
             }
         });
-        answer.await.unwrap_or(Err(BuyError::Stalled))
+        answer.await.unwrap_or_else(|| {
+            purchase.lost();
+            Err(BuyError::Stalled)
+        })
     }
 
     /// A grant that the seller has accepted, at these prices.
@@ -364,10 +389,12 @@ impl Buying {
                 frame = reader.next() => if !self.take(purchase, frame) { break },
             }
         }
-        if let Err(error) = write.shutdown().await {
+        // First, so that the next request finds no stream rather than a dead one.
+        purchase.detach();
+        let ended = tokio::time::timeout(WRITE_WITHIN, write.shutdown()).await;
+        if let Ok(Err(error)) = ended {
             tracing::debug!(%error, "end a session's stream");
         }
-        purchase.detach();
     }
 
     /// Takes what was read; false when nothing more is to be read.

@@ -171,6 +171,12 @@ impl Purchase {
         self.with(|machine, _| machine.agree_again());
     }
 
+    /// Whether a pass of `rule` is in hand.
+    pub(super) fn has_pass(&self, rule: usize) -> bool {
+        let now = self.clock.now();
+        self.state.lock().machine.has_pass(rule, now)
+    }
+
     /// Buys the pass of `rule`, unless it is in hand.
     pub(super) fn buy_pass(&self, rule: usize) -> Result<(), Reject> {
         self.with(|machine, now| {

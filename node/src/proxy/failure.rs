@@ -143,6 +143,9 @@ fn class(error: &FetchError) -> (StatusCode, &'static str) {
             Reject::ANCHOR_UNREACHABLE.slug(),
         ),
         FetchError::NotAllowed(reject) => (StatusCode::FORBIDDEN, reject.slug()),
+        FetchError::Refused(reject) if *reject == Reject::FIELD_OUT_OF_BOUNDS => {
+            (StatusCode::BAD_REQUEST, reject.slug())
+        }
         FetchError::Refused(reject) => (StatusCode::BAD_GATEWAY, reject.slug()),
         FetchError::PeerFault(reject) => (StatusCode::BAD_GATEWAY, reject.slug()),
         FetchError::Stalled => (StatusCode::GATEWAY_TIMEOUT, "stalled"),

@@ -2,8 +2,9 @@
 //!
 //! * [`folder`], [`upstream`]: files, and applications of the owner's.
 //! * `server` routes a request to its site, past the till where its path has a price ([`meter`], `paid`); `visitor` knows who asks.
-//! * `usage` counts for statistics, `well_known` says what is served, `refusal` what is not.
+//! * `usage` counts for statistics, `alias` finds other ways to say a path that has a price, `well_known` says what is served, `refusal` what is not.
 
+mod alias;
 pub mod folder;
 pub mod meter;
 mod paid;

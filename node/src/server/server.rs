@@ -26,7 +26,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Direction,
+    Direction, alias,
     meter::{MeteredBody, Unmetered},
     paid::{PaidBody, PaidTunnel, Upload},
     refusal::{payment_required, refusal, status_of},
@@ -231,7 +231,18 @@ impl Server {
                 Reject::FIELD_OUT_OF_BOUNDS,
             ))
         })?;
+        let is_application = matches!(site.origin, Origin::Application(_));
+        if is_application && !alias::is_plain(request.uri().path()) {
+            let reject = Reject::FIELD_OUT_OF_BOUNDS;
+            return Err(Box::new(refusal(StatusCode::BAD_REQUEST, reject)));
+        }
         let Some(at) = rule_for(tariff, &path) else {
+            if !is_application && alias::is_priced_sibling(tariff, &path) {
+                return Err(Box::new(refusal(
+                    StatusCode::NOT_FOUND,
+                    Reject::NAME_INVALID,
+                )));
+            }
             return Ok(None);
         };
         let rule = &tariff.rules[at];

@@ -1,7 +1,7 @@
 //! The seller's end of a paying session: how much may be served ahead of receipts, and which requests are paid.
 //!
 //! It decides; it never sends a body, never reads a clock and keeps nothing on disk. There is at most one for each pair of a buyer's device and a
-//! site, and it outlives connections; what its buyer owes stands in [`Exposure`], which all sessions of a seller share.
+//! site, and it outlives connections; what its buyer owes stands in an [`Exposure`](super::exposure::Exposure), which all sessions of a seller share.
 //!
 //! ```text
 //! session:   Greeting ──hello──▶ Open ──close, or a peer's fault──▶ Closed
