@@ -381,6 +381,10 @@ impl World {
         self.budget = left;
         self.ready = false;
         self.best.clear();
+        // What it had of a download went with its memory, so that octets which nobody receipted are served, and receipted, again.
+        for want in self.wants.iter_mut().filter(|want| !want.done) {
+            want.got = 0;
+        }
         // What the seller shows is all that the buyer knows: the independent accounts start again.
         for counters in &mut self.received {
             counters.bytes = u64::MAX / 2;
