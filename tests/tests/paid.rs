@@ -222,7 +222,52 @@ async fn what_a_quota_gives_is_free_and_what_comes_after_it_is_not() {
         .unwrap();
     let got = street.bob().get("alice", "/film.bin").await.unwrap();
     assert_eq!(got.body.len() as u64, 3 * MIB + 1_234);
-    street.settled(by_the_mib(100, MIB + 1_234)).await;
+    let lines = street.settled(by_the_mib(100, MIB + 1_234)).await;
+    assert!(
+        lines.len() > 1,
+        "all of it was free under one grant: {lines:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_free_pages_a_day_three_are_free_and_the_fourth_costs_its_price() {
+    let street = Street::with(&["/pages/**=500 KRW + free 3 requests/1d"]).await;
+    put_pages(&street);
+    street
+        .bob()
+        .agree("alice", "/pages/1.html", won(2_000), false)
+        .await
+        .unwrap();
+    let mut signed = Vec::new();
+    for number in 1..=4 {
+        let path = format!("/pages/{number}.html");
+        let got = street.bob().get("alice", &path).await.unwrap();
+        assert_eq!(&got.body[..], b"one of four");
+        signed.push(signed_by(street.bob()));
+    }
+    assert_eq!(signed, [Amount::ZERO, Amount::ZERO, Amount::ZERO, won(500)]);
+    street.settled(won(500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_that_one_grant_could_hold_whole_has_all_of_its_free_pages() {
+    let mut street = Street::with(&["/pages/**=500 KRW + free 3 requests/1d"]).await;
+    put_pages(&street);
+    street.world.join("carol", Raw::default()).await.unwrap();
+    street.world.top_up("carol", won(1_000)).await.unwrap();
+    let carol = street.world.pc("carol").unwrap();
+    carol.find("alice", "/free.txt").await.unwrap();
+    carol
+        .agree("alice", "/pages/1.html", won(2_000), false)
+        .await
+        .unwrap();
+    for number in 1..=3 {
+        let path = format!("/pages/{number}.html");
+        carol.get("alice", &path).await.unwrap();
+    }
+    assert_eq!(signed_by(carol), Amount::ZERO);
+    assert!(carol.signed().unwrap().len() > 1);
+    street.world.check_money().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -372,6 +417,23 @@ async fn ranged(pc: &Pc, range: &'static str) -> Bytes {
         .unwrap();
     assert_eq!(got.status, StatusCode::PARTIAL_CONTENT);
     got.body
+}
+
+/// Four pages of one price.
+fn put_pages(street: &Street) {
+    let pages = street.folder.path().join("pages");
+    fs::create_dir(&pages).unwrap();
+    for number in 1..=4 {
+        put(&pages, &format!("{number}.html"), b"one of four");
+    }
+}
+
+/// What a node has signed for, over all grants.
+fn signed_by(pc: &Pc) -> Amount {
+    let receipts = pc.signed().unwrap();
+    receipts
+        .iter()
+        .fold(Amount::ZERO, |sum, one| sum.saturating_add(one.amount))
 }
 
 fn put(folder: &Path, name: &str, contents: &[u8]) {

@@ -144,7 +144,7 @@ pub fn decide(
     if available < i128::from(hold.micros()) {
         return Err(Reject::CREDIT_INSUFFICIENT.into());
     }
-    let free = quota::remaining(view, &buyer.id, &site, tariff, now)?;
+    let free = quota::slices(view, &buyer.id, &site, tariff, now)?;
     let terms = Terms {
         issuer: drawn.issuer,
         buyer: buyer.id,

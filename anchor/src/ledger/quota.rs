@@ -1,4 +1,8 @@
 //! Free use: what a tariff gives each buyer in each period, reserved for a grant like money, and given back where it was not used.
+//!
+//! A grant reserves a slice: half of what is left of each unit, and all of it once only an eighth of the whole is left. So a device that asks first
+//! leaves something to the account's others, and to its own next grant; about four grants use a period up. A buyer pays for what its quota covers
+//! only as far as that free use is held by grants of its that were not settled yet when its own was issued.
 
 use madang_protocol::{
     ids::AccountId,
@@ -6,7 +10,7 @@ use madang_protocol::{
         receipt::Counters,
         tariff::{Quota, Rule, Tariff},
     },
-    time::{MILLIS_PER_DAY, UnixMillis},
+    time::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +32,7 @@ impl QuotaKey {
     /// The key of a rule's free use for `buyer` at `now`. The pattern names the rule, so that it outlives a change of prices.
     fn of(buyer: &AccountId, site: &str, rule: &Rule, now: UnixMillis) -> Self {
         let days = u64::from(rule.quota_period_days).max(1);
-        let period = now.0 / (days * MILLIS_PER_DAY);
-        let end = (period + 1).saturating_mul(days * MILLIS_PER_DAY);
+        let (_, UnixMillis(end)) = rule.quota_period(now);
         let mut hasher = blake3::Hasher::new();
         hasher.update(buyer.as_bytes());
         hasher.update(&days.to_le_bytes());
@@ -61,38 +64,56 @@ impl QuotaKey {
     }
 }
 
-/// What is free, one for each rule, and where it is counted, for rules with any.
-pub(super) struct Remaining {
+/// Once no more than this part of a period's free use is left, one grant reserves all of it.
+const LAST_PART: u64 = 8;
+
+/// What is free under a grant, one for each rule, and where it is counted, for rules with any.
+pub(super) struct Slices {
     pub(super) quotas: Vec<Quota>,
     pub(super) keys: Vec<(u16, QuotaKey)>,
 }
 
-/// What is free for `buyer` under each rule of `tariff`, and where it is counted: all that is left of the present periods.
-pub(super) fn remaining(
+/// What is free for `buyer` under each rule of `tariff` in its next grant, and where it is counted: a slice of what is left of the present periods.
+pub(super) fn slices(
     view: &impl View,
     buyer: &AccountId,
     site: &str,
     tariff: &Tariff,
     now: UnixMillis,
-) -> Result<Remaining, Fault> {
+) -> Result<Slices, Fault> {
     let mut quotas = Vec::with_capacity(tariff.rules.len());
     let mut keys = Vec::new();
     for (at, rule) in (0_u16..).zip(&tariff.rules) {
-        let mut left = Quota::default();
+        let mut free = Quota::default();
         if !rule.quota.is_empty() {
             let key = QuotaKey::of(buyer, site, rule, now);
             let taken = taken(view, &key)?.unwrap_or_default();
-            left = minus(&rule.quota, &taken);
+            let left = minus(&rule.quota, &taken);
             // Two rules of one pattern share one count; the second of them can never hold for a path.
             if !left.is_empty() && keys.iter().all(|(_, known)| *known != key) {
                 keys.push((at, key));
-            } else {
-                left = Quota::default();
+                free = slice(&left, &rule.quota);
             }
         }
-        quotas.push(left);
+        quotas.push(free);
     }
-    Ok(Remaining { quotas, keys })
+    Ok(Slices { quotas, keys })
+}
+
+/// What one grant reserves of what is `left` of the `whole`. Never nothing of a unit of which something is left.
+fn slice(left: &Quota, whole: &Quota) -> Quota {
+    let of_unit = |left: u64, whole: u64| {
+        if left <= whole / LAST_PART {
+            left
+        } else {
+            left.div_ceil(2)
+        }
+    };
+    Quota {
+        requests: of_unit(left.requests, whole.requests),
+        bytes: of_unit(left.bytes, whole.bytes),
+        milliseconds: of_unit(left.milliseconds, whole.milliseconds),
+    }
 }
 
 /// Takes what the terms reserve.

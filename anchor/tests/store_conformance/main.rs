@@ -4,6 +4,7 @@
 
 mod accounts;
 mod holds;
+mod quotas;
 mod settling;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,7 +1,5 @@
 //! The system under test beside its reference, and the checks after each step.
 
-use std::{fs, path::Path};
-
 use madang_anchor::store::embedded::Embedded;
 use madang_protocol::{
     amount::Amount,
@@ -18,10 +16,15 @@ use madang_protocol::{
 };
 use tempfile::TempDir;
 
-use crate::support::{HOUR, Person, START, later, open, refusal, won};
+use crate::{
+    disk::{copy_folder, remove_index},
+    support::{HOUR, Person, START, later, open, refusal, won},
+};
 
 const WALLET_WON: u64 = 60_000;
 const COMMISSION_BP: u64 = 500;
+/// A day's, by the tariff of the tests.
+const FREE_REQUESTS: u64 = 6;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
@@ -78,6 +81,12 @@ struct Model {
 impl Model {
     fn settled(&self) -> u64 {
         self.best.checked_sub(1).map_or(0, |at| self.receipts[at].1)
+    }
+
+    fn used_requests(&self) -> u64 {
+        let best = self.best.checked_sub(1);
+        let counters = best.and_then(|at| self.receipts[at].0.claims().counters.first());
+        counters.map_or(0, |one| one.requests)
     }
 
     fn debit(&self) -> u64 {
@@ -197,6 +206,24 @@ impl Sim {
         left
     }
 
+    /// What the next grant has free: half, rounded up, of what the grants of the day have neither used nor reserved.
+    fn free_slice(&self, buyer: usize, seller: usize) -> u64 {
+        let own = |one: &&Model| {
+            let is_of_today = one.grant.issued.day() == self.now.day();
+            one.buyer == buyer && one.seller == seller && is_of_today
+        };
+        let taken = |one: &Model| {
+            let reserved = one.grant.quotas[0].requests;
+            if one.ended {
+                one.used_requests().min(reserved)
+            } else {
+                reserved
+            }
+        };
+        let left = FREE_REQUESTS - self.grants.iter().filter(own).map(taken).sum::<u64>();
+        left.div_ceil(2)
+    }
+
     fn ask(&mut self, buyer: usize, seller: usize, amount: u64) {
         let number = self.grants.len() as u64;
         let ask = self.buyers[buyer].ask(
@@ -212,6 +239,8 @@ impl Sim {
             return;
         }
         let grant = answer.unwrap();
+        let free = self.free_slice(buyer, seller);
+        assert_eq!(grant.quotas[0].requests, free, "another slice of free use");
         let again = self.store().grant(&ask, self.now).unwrap();
         assert_eq!(grant.to_bytes(), again.to_bytes());
         self.grants.push(Model {
@@ -461,22 +490,4 @@ impl Sim {
             }
         }
     }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// The journal alone must do.
-fn remove_index(dir: &Path) {
-    fs::remove_dir_all(dir.join("index")).unwrap();
 }

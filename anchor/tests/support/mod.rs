@@ -142,7 +142,7 @@ impl Person {
         seal(passport, &issuer()).into_unverified()
     }
 
-    /// Requests at 500 won with 3 free a day, MiB at 2 won, a pass of 30 days at 9,000 won.
+    /// Requests at 500 won with 6 free a day, of which a first grant has 3, MiB at 2 won, a pass of 30 days at 9,000 won.
     pub(crate) fn tariff(&self) -> Sealed<Tariff> {
         let rule = |pattern: &str| Rule {
             pattern: pattern.into(),
@@ -162,7 +162,7 @@ impl Person {
                 Rule {
                     per_request: won(500),
                     quota: Quota {
-                        requests: 3,
+                        requests: 6,
                         ..Quota::default()
                     },
                     quota_period_days: 1,

@@ -64,40 +64,46 @@ impl Buying {
         }
     }
 
-    /// Gets the successor that a session asks for.
+    /// Gets the successor that a session asks for, or tells the session that there is none.
     async fn follow_up(&self, purchase: &Arc<Purchase>) -> Result<(), BuyError> {
         let Some(predecessor) = purchase.look(|state| state.wants_successor.take()) else {
             return Ok(());
         };
+        let followed = self.present_successor(purchase, predecessor).await;
+        if !matches!(followed, Ok(true)) {
+            purchase.no_successor(predecessor);
+        }
+        followed.map(|_| ())
+    }
+
+    /// Whether there is a successor.
+    async fn present_successor(
+        &self,
+        purchase: &Purchase,
+        predecessor: GrantId,
+    ) -> Result<bool, BuyError> {
         let Some(seller) = purchase.look(|state| state.passport.clone()) else {
-            return Ok(());
+            return Ok(false);
         };
         let Some(row) = self.0.parts.store.grant(predecessor)? else {
-            return Ok(());
+            return Ok(false);
         };
         let trust = self.0.parts.standing.borrow().trust.clone();
         let tariff = row.tariff.verify(&trust)?;
-        let left = match self
+        let leave = self
             .0
             .parts
             .wallet
-            .leave(&purchase.site, tariff.tariff_hash())?
-        {
-            Leave::Granted { left, .. } => left,
-            Leave::NotAgreed | Leave::TariffChanged | Leave::UsedUp => return Ok(()),
+            .leave(&purchase.site, tariff.tariff_hash())?;
+        let Leave::Granted { left, .. } = leave else {
+            return Ok(false);
         };
         let dearest = (0..tariff.rules.len())
             .max_by_key(|at| tariff.rules[*at].per_mib.max(tariff.rules[*at].per_request));
-        self.present(
-            purchase,
-            &seller,
-            &tariff,
-            dearest.unwrap_or(0),
-            left,
-            Some(predecessor),
-        )
-        .await?;
-        Ok(())
+        let dearest = dearest.unwrap_or(0);
+        self.present(purchase, &seller, &tariff, dearest, left, Some(predecessor))
+            .await?;
+        Ok(true)
     }
 
     /// Ends every session and tells the anchor, as far as it can be reached: before the node stops.

@@ -59,7 +59,12 @@ impl Buying {
                 if available.is_zero() || available < least || available == wanted {
                     return Err(BuyError::NoCredit);
                 }
-                self.ask(seller, tariff, available, predecessor).await?
+                let amount = if tariff.rules.iter().any(|rule| !rule.quota.is_empty()) {
+                    half(available).max(least)
+                } else {
+                    available
+                };
+                self.ask(seller, tariff, amount, predecessor).await?
             }
             other => other?,
         };
@@ -185,6 +190,11 @@ impl Buying {
         };
         Ok(Amount::from_micros(u64::try_from(net).unwrap_or(u64::MAX)))
     }
+}
+
+/// Free use comes with each grant: the next one must find something in the wallet too.
+fn half(available: Amount) -> Amount {
+    Amount::from_micros(available.micros().div_ceil(2))
 }
 
 /// The least with which anything can be had under a rule.

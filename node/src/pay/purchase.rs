@@ -161,6 +161,11 @@ impl Purchase {
         self.with(|machine, _| machine.present_grant(grant, tariff, latest))
     }
 
+    /// There is no successor of `grant` now.
+    pub(super) fn no_successor(&self, grant: GrantId) {
+        self.with(|machine, now| machine.handle_no_successor(grant, now));
+    }
+
     /// From now on at most `left` more is signed for.
     pub(super) fn set_left(&self, left: Amount) {
         self.with(|machine, _| machine.set_budget(machine.signed().saturating_add(left)));

@@ -14,7 +14,7 @@ use crate::{
     reject::Reject,
     rules::path::is_pattern,
     sealed::{Record, Sealed, Signer, Unverified},
-    time::UnixMillis,
+    time::{MILLIS_PER_DAY, UnixMillis},
 };
 
 /// Who may use something.
@@ -81,6 +81,13 @@ impl Rule {
     pub fn has_price(&self) -> bool {
         !(self.per_request.is_zero() && self.per_mib.is_zero() && self.per_minute.is_zero())
             || self.pass.is_some()
+    }
+
+    /// The number of the quota's period at `now`, and when that period ends. Every party counts the same free use in the same period.
+    pub fn quota_period(&self, now: UnixMillis) -> (u64, UnixMillis) {
+        let length = u64::from(self.quota_period_days).max(1) * MILLIS_PER_DAY;
+        let period = now.0 / length;
+        (period, UnixMillis((period + 1).saturating_mul(length)))
     }
 
     /// Whether a pass is the only way to use these paths.

@@ -3,12 +3,15 @@
 //! It never signs for more than it received (but a request's price, once its successful head is seen, and a pass), never above its budget or the
 //! grant, and at most for one request at a time whose body it has not seen anything of. It keeps nothing on disk: the seller shows it its own latest receipt.
 //!
+//! Free use comes in slices, one with each grant. What would cost something while a successor may have more of it free is held back, neither counted nor
+//! signed for, until that successor is there or is known not to come; see `succession`.
+//!
 //! ```text
 //! session:   Away ──connected──▶ Greeting ──Welcome──▶ Open ──finish, or the seller's Close──▶ Closed
 //!             ▲                      │                   │
 //!             └────── disconnected ──┴───────────────────┘
 //! paying:    Agreed ──a paid body does not arrive──▶ Stopped ──agree_again──▶ Agreed
-//! grant:     presented ──Window──▶ in use ──70 %: NeedSuccessor──▶ … ──final receipt──▶ final
+//! grant:     presented ──Window──▶ in use ──70 %, or its free slice used up: NeedSuccessor──▶ … ──final receipt──▶ final
 //! response:  to be paid ──signed──▶ unproven ──first octet──▶ counted ──▶ closed
 //! ```
 
@@ -37,6 +40,7 @@ use crate::{
 
 mod frames;
 mod responses;
+mod succession;
 mod tab;
 
 use tab::Tab;
@@ -113,7 +117,8 @@ pub enum BuyerEvent {
     Signed(Sealed<Receipt>),
     /// The last receipt of a grant was signed: the hold can be released early with it.
     Final(Sealed<Receipt>),
-    /// Much of the grant is used: ask the anchor for a successor, and present it.
+    /// Much of the grant is used, or more may be free under the next: ask the anchor for a successor, and present it, or say
+    /// [`Buyer::handle_no_successor`].
     NeedSuccessor(GrantId),
     /// The seller refuses something; a grant, if it is about one.
     Refused {
@@ -186,6 +191,8 @@ pub struct Buyer {
     unsigned_since: Option<Instant>,
     counted_to: Option<Instant>,
     broken_bodies: u8,
+    /// Whether the shell knows that the grant in use was accepted on this stream.
+    is_ready: bool,
 }
 
 impl std::fmt::Debug for Buyer {
@@ -223,6 +230,7 @@ impl Buyer {
             unsigned_since: None,
             counted_to: None,
             broken_bodies: 0,
+            is_ready: false,
         }
     }
 
@@ -318,7 +326,8 @@ impl Buyer {
                 .map_or(asked.since, |signed| asked.since.max(signed))
                 + ANSWER_EVERY
         });
-        bodies.chain(receipt).chain(answer).min()
+        let successor = self.successor_awaited_until();
+        bodies.chain(receipt).chain(answer).chain(successor).min()
     }
 
     fn tabs(&self) -> impl Iterator<Item = &Tab> {

@@ -18,7 +18,7 @@ pub fn strict(window_start: u64, window_max: u64) -> Policy {
     }
 }
 
-fn want(rule: usize, octets: u64, resumes: bool) -> Want {
+pub fn want(rule: usize, octets: u64, resumes: bool) -> Want {
     Want {
         rule,
         octets,

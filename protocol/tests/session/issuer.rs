@@ -130,6 +130,11 @@ pub struct GrantFor {
 }
 
 pub fn grant(tariff: &Sealed<Tariff>, wanted: GrantFor) -> Sealed<Grant> {
+    let quotas = tariff.rules.iter().map(|rule| rule.quota).collect();
+    grant_with(tariff, wanted, quotas)
+}
+
+pub fn grant_with(tariff: &Sealed<Tariff>, wanted: GrantFor, quotas: Vec<Quota>) -> Sealed<Grant> {
     let grant = Grant {
         issuer: issuer_id(),
         id: GrantId([wanted.id; 16]),
@@ -141,7 +146,7 @@ pub fn grant(tariff: &Sealed<Tariff>, wanted: GrantFor) -> Sealed<Grant> {
         tariff: tariff.tariff_hash(),
         currency: Currency::KRW,
         amount_max: Amount::from_micros(wanted.amount_max),
-        quotas: tariff.rules.iter().map(|rule| rule.quota).collect(),
+        quotas,
         tax: Tax::NONE,
         commission_bp: 500,
         funding: Funding::Prepaid,

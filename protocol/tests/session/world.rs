@@ -19,11 +19,13 @@ use madang_protocol::{
     },
 };
 
-use super::issuer::{
-    Clock, GrantFor, NETWORK, SELLER, grant, key, passport, public, seller, trust,
-};
+use super::issuer::{Clock, NETWORK, SELLER, key, passport, public, seller, trust};
 
 mod checks;
+mod free;
+
+use free::Free;
+pub use free::Successors;
 
 pub const ACCOUNT: AccountId = AccountId([9; 16]);
 const DEVICE: u8 = 9;
@@ -94,6 +96,7 @@ pub struct World {
     pub stopped: Option<madang_protocol::reject::Reject>,
     pub refusals: u64,
     pub last_refusal: Option<madang_protocol::reject::Reject>,
+    pub free: Free,
 }
 
 impl World {
@@ -106,6 +109,7 @@ impl World {
     ) -> Self {
         let rules = tariff.rules.len();
         let sent_to = vec![0; wants.len()];
+        let free = Free::of(&tariff);
         Self {
             clock: Clock::new(),
             trust: trust(),
@@ -132,6 +136,7 @@ impl World {
             stopped: None,
             refusals: 0,
             last_refusal: None,
+            free,
         }
     }
 
@@ -339,6 +344,7 @@ impl World {
 
     fn break_frames(&mut self) {
         self.connected = false;
+        self.ready = false;
         self.to_seller.clear();
         self.to_buyer.clear();
         self.buyer.handle_disconnected();
@@ -379,7 +385,6 @@ impl World {
         self.buyer = Self::buyer(left);
         self.buyer.present_grant(grant, tariff, None).unwrap();
         self.budget = left;
-        self.ready = false;
         self.best.clear();
         // What it had of a download went with its memory, so that octets which nobody receipted are served, and receipted, again.
         for want in self.wants.iter_mut().filter(|want| !want.done) {
@@ -394,26 +399,6 @@ impl World {
         }
     }
 
-    fn present(&mut self, predecessor: Option<GrantId>) {
-        let left = self.budget.saturating_sub(self.buyer.counted().micros());
-        if left == 0 || self.grants > 200 {
-            return;
-        }
-        self.grants += 1;
-        let wanted = GrantFor {
-            id: self.grants,
-            device: DEVICE,
-            account: ACCOUNT,
-            amount_max: self.grant_max.min(left),
-            predecessor,
-            now: self.clock.now.time,
-        };
-        let grant = grant(&self.tariff, wanted);
-        self.buyer
-            .present_grant(grant, self.tariff.clone(), None)
-            .unwrap();
-    }
-
     fn cancel(&mut self) {
         if let Some(id) = self.bodies.keys().next().copied() {
             self.abandon(id, Ended::Cancelled);
@@ -423,10 +408,17 @@ impl World {
     fn drain(&mut self) {
         while let Some(event) = self.buyer.poll_event() {
             match event {
-                BuyerEvent::NeedSuccessor(id) => self.present(Some(id)),
+                BuyerEvent::NeedSuccessor(id) => match self.free.successors {
+                    Successors::Come => self.present(Some(id)),
+                    Successors::AreRefused => self.buyer.handle_no_successor(id, self.clock.now),
+                    Successors::NeverCome => {}
+                },
                 BuyerEvent::Ready(_) => self.ready = true,
                 BuyerEvent::Stopped(reject) => self.stopped = Some(reject),
                 BuyerEvent::Signed(receipt) | BuyerEvent::Final(receipt) => {
+                    if receipt.is_final {
+                        self.free.give_back(&receipt);
+                    }
                     let best = (receipt.counters.clone(), receipt.amount);
                     self.best.insert(receipt.grant, best);
                 }
@@ -458,18 +450,6 @@ impl World {
                 self.to_buyer.push_back(frame);
             }
         }
-    }
-
-    pub fn describe(&self) -> String {
-        format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?}",
-            self.stopped,
-            self.last_refusal,
-            self.wants,
-            self.bodies,
-            self.exposure.debt(&ACCOUNT),
-            self.seller
-        )
     }
 
     /// Everything flows: connections stay up, everything arrives, time passes.

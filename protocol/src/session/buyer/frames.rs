@@ -1,8 +1,8 @@
-//! What the seller says, what the buyer says to it, and how grants follow each other.
+//! What the seller says, and what the buyer says to it.
 
-use super::{Asked, Buyer, BuyerEvent, FORMER_MAX, Price, State, Tab};
+use super::{Asked, Buyer, BuyerEvent, Price, State, Tab};
 use crate::{
-    ids::PublicKey,
+    ids::{GrantId, PublicKey},
     limits::HELLO_PASSES_MAX,
     record::{grant::Grant, pass::Pass, passport::Passport, receipt::Receipt, tariff::Tariff},
     reject::Reject,
@@ -43,6 +43,7 @@ impl Buyer {
         }
         self.frames.clear();
         self.asked = None;
+        self.is_ready = false;
     }
 
     /// Presents a grant. If one is in use at the same prices, this one takes over as soon as the seller has accepted it.
@@ -94,13 +95,14 @@ impl Buyer {
             SellerFrame::NeedReceipt(need) => self.handle_need_receipt(need, now),
             SellerFrame::Elapsed(elapsed) => self.handle_elapsed(&elapsed, now),
             SellerFrame::Refused(refused) => {
-                if refused.grant.is_some() && self.next.as_ref().map(Tab::id) == refused.grant {
-                    self.next = None;
-                }
                 self.events.push_back(BuyerEvent::Refused {
                     reject: refused.reject,
                     grant: refused.grant,
                 });
+                if refused.grant.is_some() && self.next.as_ref().map(Tab::id) == refused.grant {
+                    self.next = None;
+                    self.give_up_successor(now);
+                }
                 Ok(())
             }
             SellerFrame::Close => {
@@ -176,7 +178,7 @@ impl Buyer {
             .is_some_and(|tab| tab.id() == window.grant)
         {
             self.window = Some(window);
-            self.events.push_back(BuyerEvent::Ready(window.grant));
+            self.say_ready(window.grant);
             return self.take_next(now);
         }
         if self
@@ -185,9 +187,17 @@ impl Buyer {
             .is_some_and(|tab| tab.id() == window.grant)
         {
             self.window = Some(window);
+            if !self.is_ready {
+                self.say_ready(window.grant);
+            }
             self.sign_if_due(window.grant, now);
         }
         Ok(())
+    }
+
+    fn say_ready(&mut self, grant: GrantId) {
+        self.is_ready = true;
+        self.events.push_back(BuyerEvent::Ready(grant));
     }
 
     fn handle_need_receipt(&mut self, need: NeedReceipt, now: Moment) -> Result<(), Reject> {
@@ -204,78 +214,12 @@ impl Buyer {
 
     fn handle_elapsed(&mut self, elapsed: &Elapsed, now: Moment) -> Result<(), Reject> {
         self.count_time(now);
-        let Some(limit) = self
-            .tabs()
-            .find(|tab| tab.id() == elapsed.grant)
-            .map(|tab| self.limit_of(tab))
-        else {
-            // Of a grant that is final: the seller moves what is left to the next one.
-            return Ok(());
-        };
-        if let Some(tab) = self.tab_mut(elapsed.grant) {
-            tab.accept_millis(&elapsed.rules, limit);
+        // Of a grant that is final nothing is counted: the seller moves what is left to the next one.
+        for time in &elapsed.rules {
+            self.count_millis(elapsed.grant, time, now);
         }
         self.sign_if_due(elapsed.grant, now);
         Ok(())
-    }
-
-    /// The grant that was accepted takes over.
-    fn take_next(&mut self, now: Moment) -> Result<(), Reject> {
-        self.count_time(now);
-        let Some(mut next) = self.next.take() else {
-            return Ok(());
-        };
-        if let Some(ended) = self.current.take() {
-            let is_same_list = ended.grant.tariff == next.grant.tariff;
-            let succeeds = next.grant.predecessor == Some(ended.id());
-            if is_same_list && succeeds {
-                let id = ended.id();
-                self.current = Some(ended);
-                self.sign(id, None, true, now)?;
-                if let Some(mut ended) = self.current.take() {
-                    ended.hand_over(&mut next);
-                    self.spent = self.spent.saturating_add(ended.signed());
-                }
-                for one in self.responses.values_mut().filter(|one| one.grant == id) {
-                    one.grant = next.id();
-                }
-            } else {
-                self.former.push(ended);
-            }
-        }
-        self.current = Some(next);
-        self.end_former(now);
-        while self.former.len() > FORMER_MAX {
-            self.end_tab(0, now);
-        }
-        self.pay_requests(now)
-    }
-
-    /// Ends older grants under which nothing is open any more.
-    pub(super) fn end_former(&mut self, now: Moment) {
-        let mut at = 0;
-        while let Some(id) = self.former.get(at).map(Tab::id) {
-            if self.is_open(id) {
-                at += 1;
-            } else {
-                self.end_tab(at, now);
-            }
-        }
-    }
-
-    fn end_tab(&mut self, at: usize, now: Moment) {
-        let Some(tab) = self.former.get(at) else {
-            return;
-        };
-        let id = tab.id();
-        if !tab.is_final() {
-            // A receipt that cannot be made leaves the one before it standing.
-            if let Err(reject) = self.sign(id, None, true, now) {
-                self.stop(reject);
-            }
-        }
-        let ended = self.former.remove(at);
-        self.spent = self.spent.saturating_add(ended.signed());
     }
 
     /// The buyer is done with this site: signs final receipts and says goodbye. Responses that are open end uncounted from here on.
@@ -298,12 +242,5 @@ impl Buyer {
         self.end_all(now);
         self.state = State::Closed;
         self.events.push_back(BuyerEvent::Closed);
-    }
-
-    fn end_all(&mut self, now: Moment) {
-        self.responses.clear();
-        self.to_pay.clear();
-        self.former.extend(self.current.take());
-        self.end_former(now);
     }
 }

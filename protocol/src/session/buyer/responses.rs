@@ -2,7 +2,7 @@
 
 use super::{
     ANSWER_EVERY, BROKEN_BODIES_MAX, Buyer, BuyerEvent, Ended, Head, Price, RECEIPT_AFTER,
-    REPEAT_EVERY, RESPONSES_MAX, Response, State,
+    REPEAT_EVERY, RESPONSES_MAX, Response, State, tab::Unit,
 };
 use crate::{
     ids::GrantId,
@@ -167,6 +167,12 @@ impl Buyer {
         if is_late {
             self.stop(Reject::BODY_NOT_DELIVERED);
         }
+        if self
+            .successor_awaited_until()
+            .is_some_and(|until| until <= now.instant)
+        {
+            self.give_up_successor(now);
+        }
         for id in self.ids() {
             self.sign_if_due(id, now);
         }
@@ -207,12 +213,10 @@ impl Buyer {
         };
         let limit = self.limit_of(tab);
         let is_budget = limit < tab.grant.amount_max;
-        let counted = self
-            .tab_mut(grant)
-            .map_or(0, |tab| tab.count_octets(rule, octets, limit));
+        let (counted, held) = self.count_or_hold(grant, rule, octets, now);
         self.sign_if_due(grant, now);
         self.look_for_successor(grant, now);
-        if counted < octets && is_budget {
+        if counted + held < octets && is_budget {
             // What is beyond the grant, and not beyond the budget, the seller sent at its own risk.
             return Err(Reject::BUDGET_EXCEEDED);
         }
@@ -268,9 +272,14 @@ impl Buyer {
                 .responses
                 .values()
                 .any(|one| matches!(one.price, Price::Unproven(_)));
-            if is_unproven && !costs_nothing {
+            if !costs_nothing
+                && (is_unproven || self.waits_for_free(one.grant, one.rule, Unit::Requests, now))
+            {
                 return Ok(());
             }
+            let Some(tab) = self.tabs().find(|tab| tab.id() == one.grant) else {
+                continue;
+            };
             let is_within = tab.fits(one.rule, &unit, self.limit_of(tab));
             self.to_pay.pop_front();
             if !is_within {
@@ -417,17 +426,6 @@ impl Buyer {
             let receipt = receipt.to_unverified();
             self.frames
                 .push_back(BuyerFrame::Receipt(Box::new(Signed { receipt, response })));
-        }
-    }
-
-    fn look_for_successor(&mut self, id: GrantId, now: Moment) {
-        let has_next = self.next.is_some();
-        let Some(tab) = self.current.as_mut().filter(|tab| tab.id() == id) else {
-            return;
-        };
-        if !has_next && !tab.has_asked_successor && tab.wants_successor(now.time) {
-            tab.has_asked_successor = true;
-            self.events.push_back(BuyerEvent::NeedSuccessor(id));
         }
     }
 }

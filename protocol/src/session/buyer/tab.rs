@@ -1,5 +1,7 @@
 //! What a buyer counts under one grant.
 
+use std::time::{Duration, Instant};
+
 use ed25519_dalek::SigningKey;
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
     record::{
         grant::Grant,
         receipt::{Counters, Receipt},
-        tariff::{Rule, Tariff},
+        tariff::{Quota, Rule, Tariff},
     },
     reject::Reject,
     rules::{
@@ -25,6 +27,25 @@ use crate::{
     time::UnixMillis,
 };
 
+/// How far a grant's successor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Successor {
+    /// Nobody was asked for one.
+    Unasked,
+    /// It was asked for then, and may come.
+    Asked(Instant),
+    /// It was asked for, and is known since then not to come now.
+    NotToBeHad(Instant),
+}
+
+/// A unit in which use is counted and may be free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Requests,
+    Octets,
+    Milliseconds,
+}
+
 /// One grant with the buyer's own count.
 #[derive(Debug, Clone)]
 pub(super) struct Tab {
@@ -38,12 +59,17 @@ pub(super) struct Tab {
     requests_before: Requests<()>,
     /// The buyer's own count of milliseconds, by rule; what was accepted ahead of it under the grant before is taken off.
     own_millis: Vec<i64>,
-    pub(super) has_asked_successor: bool,
+    /// Octets that have come and wait for a successor under which they may be free, by rule. Bounded by the seller's window.
+    held_octets: Vec<u64>,
+    /// Free use is of the periods of this time.
+    free_as_of: UnixMillis,
+    pub(super) successor: Successor,
 }
 
 impl Tab {
     pub(super) fn new(grant: Sealed<Grant>, tariff: Sealed<Tariff>) -> Self {
         let rules = tariff.rules.len();
+        let free_as_of = grant.issued;
         Self {
             grant,
             tariff,
@@ -53,7 +79,9 @@ impl Tab {
             requests: Requests::default(),
             requests_before: Requests::default(),
             own_millis: vec![0; rules],
-            has_asked_successor: false,
+            held_octets: vec![0; rules],
+            free_as_of,
+            successor: Successor::Unasked,
         }
     }
 
@@ -112,20 +140,53 @@ impl Tab {
 
     /// Counts octets, as far as `limit` allows.
     pub(super) fn count_octets(&mut self, rule: usize, octets: u64, limit: Amount) -> u64 {
-        let within = octets_within(
-            &self.tariff,
-            &self.grant.quotas,
-            &self.counters,
-            rule,
-            limit,
-        );
-        let counted = octets.min(within);
+        let counted = octets.min(self.octets_within(rule, limit));
         let price = self.rule(rule).map(octet_price).unwrap_or_default();
         if let Some(counters) = self.counters.get_mut(rule) {
             counters.bytes += counted;
             self.unreceipted += price.times(counted);
         }
         counted
+    }
+
+    /// How many octets more keep the amount within `limit`.
+    pub(super) fn octets_within(&self, rule: usize, limit: Amount) -> u64 {
+        octets_within(
+            &self.tariff,
+            &self.grant.quotas,
+            &self.counters,
+            rule,
+            limit,
+        )
+    }
+
+    /// How many milliseconds more keep the amount within `limit`.
+    pub(super) fn millis_within(&self, rule: usize, limit: Amount) -> u64 {
+        milliseconds_within(
+            &self.tariff,
+            &self.grant.quotas,
+            &self.counters,
+            rule,
+            limit,
+        )
+    }
+
+    /// Holds octets back that have come.
+    pub(super) fn hold_octets(&mut self, rule: usize, octets: u64) {
+        if let Some(held) = self.held_octets.get_mut(rule) {
+            *held = held.saturating_add(octets);
+        }
+    }
+
+    /// The octets that are held back, by rule, which are held no more.
+    pub(super) fn take_held(&mut self) -> Vec<(usize, u64)> {
+        let held = self.held_octets.iter_mut().map(std::mem::take);
+        held.enumerate().filter(|(_, octets)| *octets > 0).collect()
+    }
+
+    /// Whether octets are held back.
+    pub(super) fn holds_octets(&self) -> bool {
+        self.held_octets.iter().any(|octets| *octets > 0)
     }
 
     /// Counts the buyer's own time.
@@ -135,31 +196,29 @@ impl Tab {
         }
     }
 
-    /// accepts what the seller announces, up to the buyer's own count and what may run ahead of it.
-    pub(super) fn accept_millis(&mut self, announced: &[RuleTime], limit: Amount) {
+    /// how many milliseconds more the seller announces, up to the buyer's own count and what may run ahead of it.
+    pub(super) fn acceptable_millis(&self, announced: &RuleTime) -> u64 {
+        let rule = usize::from(announced.rule);
         let ahead = i64::try_from(METERED_TIME_AHEAD.as_millis()).unwrap_or(0);
-        for time in announced {
-            let rule = usize::from(time.rule);
-            let (Some(own), Some(counters)) = (self.own_millis.get(rule), self.counters.get(rule))
-            else {
-                continue;
-            };
-            let most = u64::try_from(own.saturating_add(ahead)).unwrap_or(0);
-            let more = time
-                .milliseconds
-                .min(most)
-                .saturating_sub(counters.milliseconds);
-            let within = milliseconds_within(
-                &self.tariff,
-                &self.grant.quotas,
-                &self.counters,
-                rule,
-                limit,
-            );
-            let more = more.min(within);
-            let price = self.rule(rule).map(millisecond_price).unwrap_or_default();
-            self.counters[rule].milliseconds += more;
-            self.unreceipted += price.times(more);
+        let (Some(own), Some(counters)) = (self.own_millis.get(rule), self.counters.get(rule))
+        else {
+            return 0;
+        };
+        let most = u64::try_from(own.saturating_add(ahead)).unwrap_or(0);
+        announced
+            .milliseconds
+            .min(most)
+            .saturating_sub(counters.milliseconds)
+    }
+
+    /// Counts milliseconds, as far as `limit` allows.
+    pub(super) fn count_millis(&mut self, rule: usize, millis: u64, limit: Amount) {
+        let within = self.millis_within(rule, limit);
+        let counted = millis.min(within);
+        let price = self.rule(rule).map(millisecond_price).unwrap_or_default();
+        if let Some(counters) = self.counters.get_mut(rule) {
+            counters.milliseconds += counted;
+            self.unreceipted += price.times(counted);
         }
     }
 
@@ -204,8 +263,11 @@ impl Tab {
     }
 
     /// `next` goes on from this grant at the same prices.
-    pub(super) fn hand_over(&mut self, next: &mut Self) {
+    pub(super) fn hand_over(&mut self, next: &mut Self, now: UnixMillis) {
+        // Asked for at the end of a period by two clocks that differ, it would be followed for the new period again and again.
+        next.free_as_of = next.free_as_of.max(now);
         next.requests_before = std::mem::take(&mut self.requests);
+        next.held_octets = std::mem::take(&mut self.held_octets);
         for ((own, to), counted) in self
             .own_millis
             .iter()
@@ -213,6 +275,30 @@ impl Tab {
             .zip(&self.counters)
         {
             *to = own.saturating_sub(i64::try_from(counted.milliseconds).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Whether more of `unit` may be free under a successor: this grant has a slice of a larger quota, or is of an earlier period. A grant that
+    /// found nothing left is followed by none for that reason.
+    pub(super) fn may_be_followed_by_free(&self, rule: usize, unit: Unit, now: UnixMillis) -> bool {
+        let of = |quota: &Quota| match unit {
+            Unit::Requests => quota.requests,
+            Unit::Octets => quota.bytes,
+            Unit::Milliseconds => quota.milliseconds,
+        };
+        let (Some(priced), Some(slice)) = (self.rule(rule), self.grant.quotas.get(rule)) else {
+            return false;
+        };
+        let (whole, slice) = (of(&priced.quota), of(slice));
+        let is_another_period = priced.quota_period(now) != priced.quota_period(self.free_as_of);
+        whole > 0 && (is_another_period || (slice > 0 && slice < whole))
+    }
+
+    /// Whether a successor was asked for no longer ago than `within`, and may still come.
+    pub(super) fn awaits_successor(&self, within: Duration, now: Instant) -> bool {
+        match self.successor {
+            Successor::Asked(since) => now.saturating_duration_since(since) < within,
+            Successor::Unasked | Successor::NotToBeHad(_) => false,
         }
     }
 

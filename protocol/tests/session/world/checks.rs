@@ -10,6 +10,18 @@ use super::{ACCOUNT, World};
 use crate::issuer::START;
 
 impl World {
+    pub fn describe(&self) -> String {
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            self.stopped,
+            self.last_refusal,
+            self.wants,
+            self.bodies,
+            self.exposure.debt(&ACCOUNT),
+            self.seller
+        )
+    }
+
     /// The bounds of paying, by the test's own books.
     pub(super) fn check(&self) {
         let mut signed = vec![Counters::default(); self.tariff.rules.len()];
