@@ -48,7 +48,7 @@ pub struct Grant {
     pub currency: Currency,
     /// The most that receipts may say, before a tax that comes on top.
     pub amount_max: Amount,
-    /// What is free under this grant, one for each rule of the tariff; reserved for it like money.
+    /// What is free under this grant, one for each rule of the tariff: a slice of what is left of the period, reserved for it like money.
     pub quotas: Vec<Quota>,
     /// The tax on what is bought.
     pub tax: Tax,
