@@ -44,6 +44,7 @@ pub struct Running {
     parts: Parts,
     tasks: JoinSet<&'static str>,
     stop: CancellationToken,
+    stop_asked: CancellationToken,
 }
 
 /// What an anchor has whether or not it answers.
@@ -206,6 +207,7 @@ impl App {
             address_from,
         } = self;
         let stop = CancellationToken::new();
+        let stop_asked = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let broker = &parts.broker;
         let server = |router, tls, address_from| Server {
@@ -226,7 +228,7 @@ impl App {
                 for_watchers.serve(watchers, stop.clone()),
             ));
         }
-        let commands = socket::router(broker.clone(), parts.desk.clone());
+        let commands = socket::router(broker.clone(), parts.desk.clone(), stop_asked.clone());
         let for_operator = server(commands, None, own);
         tasks.spawn(named(
             "operator",
@@ -234,7 +236,12 @@ impl App {
         ));
         let ticking = tick(broker.clone(), parts.limits.tick_interval, stop.clone());
         tasks.spawn(named("tick", ticking));
-        Running { parts, tasks, stop }
+        Running {
+            parts,
+            tasks,
+            stop,
+            stop_asked,
+        }
     }
 }
 
@@ -264,6 +271,11 @@ impl Running {
         &self.parts.broker
     }
 
+    /// Cancelled when the operator asks the anchor to stop; whoever runs it then calls [`Running::shutdown`].
+    pub fn stop_asked(&self) -> CancellationToken {
+        self.stop_asked.clone()
+    }
+
     /// Ends when a task of the anchor does, which none should.
     pub async fn stopped(&mut self) -> Stopped {
         match self.tasks.join_next().await {
@@ -279,6 +291,7 @@ impl Running {
             parts,
             mut tasks,
             stop,
+            stop_asked: _,
         } = self;
         stop.cancel();
         let all_ended = async { while tasks.join_next().await.is_some() {} };

@@ -73,6 +73,25 @@ impl Home {
         self.0.join("lock")
     }
 
+    /// Where an anchor in the background writes its log.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("anchor.log")
+    }
+
+    /// Whether a process has this home at the moment.
+    pub fn is_in_use(&self) -> io::Result<bool> {
+        let file = match fs::File::open(self.lock()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Where a running anchor takes its operator's commands.
     pub fn socket(&self) -> PathBuf {
         self.0.join("operator.sock")

@@ -25,7 +25,9 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Sub {
     /// Run the anchor; the first start makes a new network. Flags win over anchor.toml in the home folder
-    Serve(Box<RawConfig>),
+    Serve(Box<Serve>),
+    /// Stop the anchor that runs in the home folder
+    Down,
     /// Subscribers
     #[command(subcommand)]
     Account(AccountSub),
@@ -37,6 +39,15 @@ pub(super) enum Sub {
     Ledger(LedgerSub),
     /// How it goes
     Status(Output),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) config: RawConfig,
+    /// Run in the background, with a log file in the home folder
+    #[arg(long)]
+    pub(super) bg: bool,
 }
 
 #[derive(Debug, Subcommand)]

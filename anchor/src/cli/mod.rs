@@ -1,6 +1,7 @@
 //! The command line. A mistake in it, or in the configuration, is one line and exit code 2; a failure is one line and exit code 1.
 
 mod args;
+mod background;
 mod operate;
 mod print;
 mod serve;

@@ -169,11 +169,7 @@ fn generate() -> Result<Secret, Failure> {
 
 /// Asks the anchor that runs in `home`, or does it on the store at rest.
 fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    runtime.block_on(async {
+    block_on(async {
         let connected = client::connect(&home.socket())
             .await
             .context("reach the running anchor")?;
@@ -182,6 +178,15 @@ fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
         }
         at_rest(home, command.clone())
     })
+}
+
+/// Runs what waits for a socket.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?
+        .block_on(work)
 }
 
 fn at_rest(home: &Home, command: Command) -> Result<Answer, Failure> {

@@ -6,7 +6,7 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     args::{Cli, Sub},
-    operate, serve,
+    background, operate, serve,
 };
 use crate::{
     config::{ConfigError, raw::RawConfig},
@@ -36,13 +36,16 @@ impl Failure {
 
 /// Does what `arguments` say.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
     let done = match home(&cli) {
         Ok(home) => match cli.command {
-            Sub::Serve(flags) => serve::serve(home, *flags),
+            Sub::Serve(flags) if flags.bg => background::start(&home, &arguments),
+            Sub::Serve(flags) => serve::serve(home, flags.config),
+            Sub::Down => background::down(&home),
             Sub::Account(sub) => operate::account(&home, sub),
             Sub::Device(sub) => operate::device(&home, sub),
             Sub::Ledger(sub) => operate::ledger(&home, &sub),

@@ -36,10 +36,12 @@ async fn run(config: Config) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
     let mut running = app.spawn();
+    let stop_asked = running.stop_asked();
     announce(&running).context("say where the anchor listens")?;
     let stopped = tokio::select! {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
+        () = stop_asked.cancelled() => None,
         stopped = running.stopped() => Some(stopped),
     };
     running.shutdown().await.context("shut down")?;

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     command::{Answer, Command},
-    socket::COMMAND_PATH,
+    socket::{COMMAND_PATH, STOP_PATH},
 };
 
 /// Why a running anchor did not do what was asked.
@@ -46,12 +46,24 @@ pub async fn connect(path: &Path) -> io::Result<Option<UnixStream>> {
 /// Asks the anchor at the other end of `stream`.
 pub async fn ask(stream: UnixStream, command: &Command) -> Result<Answer, ClientError> {
     let silent = |error: Box<dyn Error + Send + Sync>| ClientError::Silent(error);
-    let exchanged = timeout(ANSWER_TIMEOUT, exchange(stream, command)).await;
+    let body = serde_json::to_vec(command).map_err(|error| silent(error.into()))?;
+    let answer = post(stream, COMMAND_PATH, body).await?;
+    serde_json::from_slice(&answer).map_err(|error| silent(error.into()))
+}
+
+/// Tells the anchor at the other end of `stream` to stop. It answers before it does.
+pub async fn stop(stream: UnixStream) -> Result<(), ClientError> {
+    post(stream, STOP_PATH, Vec::new()).await.map(drop)
+}
+
+async fn post(stream: UnixStream, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+    let silent = |error: Box<dyn Error + Send + Sync>| ClientError::Silent(error);
+    let exchanged = timeout(ANSWER_TIMEOUT, exchange(stream, path, body)).await;
     let (status, body) = exchanged
         .map_err(|error| silent(error.into()))?
         .map_err(silent)?;
-    if status == StatusCode::OK {
-        return serde_json::from_slice(&body).map_err(|error| silent(error.into()));
+    if status.is_success() {
+        return Ok(body);
     }
     let document: Document = serde_json::from_slice(&body).map_err(|error| silent(error.into()))?;
     Err(ClientError::Refused(document.title))
@@ -59,14 +71,15 @@ pub async fn ask(stream: UnixStream, command: &Command) -> Result<Answer, Client
 
 async fn exchange(
     stream: UnixStream,
-    command: &Command,
+    path: &str,
+    body: Vec<u8>,
 ) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let _driving = AbortOnDropHandle::new(tokio::spawn(connection));
-    let request = Request::post(COMMAND_PATH)
+    let request = Request::post(path)
         .header(header::HOST, "operator")
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(serde_json::to_vec(command)?)))?;
+        .body(Full::new(Bytes::from(body)))?;
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);

@@ -15,6 +15,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     command::Command,
@@ -28,6 +29,9 @@ use crate::{
 
 /// Where commands are posted.
 pub const COMMAND_PATH: &str = "/command";
+
+/// Where an anchor is told to stop.
+pub const STOP_PATH: &str = "/stop";
 
 /// The socket's file, which is removed when this is dropped.
 #[derive(Debug)]
@@ -50,12 +54,15 @@ pub fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 }
 
 /// What answers the operator.
-pub fn router(broker: Arc<Broker>, desk: Desk) -> Router {
+pub fn router(broker: Arc<Broker>, desk: Desk, stop_asked: CancellationToken) -> Router {
     let commands = Router::new()
         .route(COMMAND_PATH, post(command))
         .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
         .with_state((broker.clone(), desk));
-    commands.merge(watching(broker))
+    let stop = Router::new()
+        .route(STOP_PATH, post(stop))
+        .with_state(stop_asked);
+    commands.merge(stop).merge(watching(broker))
 }
 
 /// What answers Prometheus, on the socket and on its own address.
@@ -81,6 +88,12 @@ async fn command(
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem.into_response(),
     }
+}
+
+async fn stop(State(stop_asked): State<CancellationToken>) -> StatusCode {
+    tracing::info!("the operator asks to stop");
+    stop_asked.cancel();
+    StatusCode::ACCEPTED
 }
 
 fn problem(error: DeskError) -> Problem {

@@ -69,6 +69,46 @@ impl Drop for Daemon {
 }
 
 #[test]
+fn an_anchor_in_the_background_is_ready_when_the_command_ends_and_goes_when_told() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, line) = refused(&run(home.path(), &["down"]));
+    assert!(code == 1 && line.contains("no anchor runs"), "{line}");
+    let said = stdout(&run(
+        home.path(),
+        &["serve", "--listen", "127.0.0.1:0", "--bg"],
+    ));
+    let _ended = Ended(home.path());
+    assert!(said.starts_with("listening on http://127.0.0.1:"), "{said}");
+    stdout(&run(home.path(), &["account", "add", "alice"]));
+    let status = stdout(&run(home.path(), &["status"]));
+    assert!(status.contains("online"), "{status}");
+
+    let (code, line) = refused(&run(home.path(), &["serve", "--bg"]));
+    assert!(
+        code == 1 && line.contains("another madang-anchor"),
+        "{line}"
+    );
+    let (code, line) = refused(&run(home.path(), &["serve", "--bg", "--tax-rate", "much"]));
+    assert!(code == 2 && line.contains("tax-rate"), "{line}");
+
+    assert_eq!(
+        stdout(&run(home.path(), &["down"])),
+        "the anchor has stopped\n"
+    );
+    let listed = stdout(&run(home.path(), &["account", "list"]));
+    assert!(listed.starts_with("alice "), "{listed}");
+}
+
+/// Tells an anchor in the background to stop, also where its test fails.
+struct Ended<'a>(&'a Path);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        run(self.0, &["down"]);
+    }
+}
+
+#[test]
 fn every_mistake_is_one_line_and_code_2() {
     let home = tempfile::tempdir().unwrap();
     for (arguments, words) in [

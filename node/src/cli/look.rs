@@ -136,7 +136,8 @@ pub(super) async fn bill(home: &Home, args: Bill) -> Result<(), Failure> {
     if let Some(before) = args.before {
         path.push_str(&format!("&before={before}"));
     }
-    let bill: BillView = Client::new(home).get(&path).await?;
+    let client = Client::new(home);
+    let bill: BillView = client.get(&path).await?;
     if args.json {
         return out::json(&bill);
     }
@@ -175,6 +176,15 @@ pub(super) async fn bill(home: &Home, args: Bill) -> Result<(), Failure> {
     out::table(&rows);
     if let Some(before) = bill.more_before {
         out::note(format!("there is more: madang bill --before {before}"));
+    }
+    if args.before.is_none() {
+        let wallet: WalletView = client.get("/v1/wallet").await?;
+        if wallet.held != "0" {
+            out::note(format!(
+                "{} {} are held for what is not settled yet; sellers hand in their receipts about every half minute",
+                wallet.held, wallet.currency
+            ));
+        }
     }
     Ok(())
 }

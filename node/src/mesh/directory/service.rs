@@ -249,10 +249,7 @@ impl Service {
     }
 
     fn publish_due(&mut self, now: Instant) {
-        // Before the mesh is found, there is nobody to publish to.
-        if !*self.parts.ready.borrow() {
-            return;
-        }
+        // Also before the mesh is found: what is in this node's own store is there for the first one who comes and asks.
         let room = PUBLICATIONS_MAX - self.publications;
         let time = self.parts.shared.verifier.now();
         for publication in self.announcer.due(now, time, room) {
