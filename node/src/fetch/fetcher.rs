@@ -8,7 +8,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use madang_protocol::{
-    broker::PROBLEM_PREFIX,
     limits::RECORD_BYTES_MAX,
     name::SiteName,
     record::tariff::Tariff,
@@ -22,7 +21,12 @@ use madang_protocol::{
 };
 use tokio::sync::watch;
 
-use super::{Fetch, FetchError, Paying, Quote, tariffs::Tariffs, uploaded::Uploaded};
+use super::{
+    Fetch, FetchError, Paying, Quote,
+    answer::{cleaned, is_problem, problem_code, refused_within},
+    tariffs::Tariffs,
+    uploaded::Uploaded,
+};
 use crate::{
     clock::Clock,
     mesh::directory::{Directory, Located, ResolveError},
@@ -35,8 +39,6 @@ use crate::{
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
 /// A price list comes within this time.
 const TARIFF_WITHIN: Duration = Duration::from_secs(10);
-/// Octets of a problem document that is read.
-const PROBLEM_BYTES_MAX: usize = 16 * 1_024;
 /// Devices of one site that are tried.
 const DEVICES_MAX: usize = 4;
 /// How often one request is asked again on the way to being paid.
@@ -119,14 +121,7 @@ impl Fetcher {
             && self.buying.is_some()
             && located.announcement.tariff.is_some();
         if !may_pay {
-            let response = match self.send(located, asking, None).await {
-                Ok(response) => response,
-                Err(error) => return Ok(Outcome::Gone(error)),
-            };
-            return self
-                .free(located, asking, response)
-                .await
-                .map(Outcome::Answered);
+            return self.ask_free(located, asking).await;
         }
         let mut pause = PAYING_PAUSE;
         let mut refused = Reject::PAYMENT_REQUIRED;
@@ -139,14 +134,7 @@ impl Fetcher {
             let Some(rule) =
                 rule_for(&tariff, &asking.path).filter(|rule| tariff.rules[*rule].has_price())
             else {
-                let response = match self.send(located, asking, None).await {
-                    Ok(response) => response,
-                    Err(error) => return Ok(Outcome::Gone(error)),
-                };
-                return self
-                    .free(located, asking, response)
-                    .await
-                    .map(Outcome::Answered);
+                return self.ask_free(located, asking).await;
             };
             let quote = quote(located, asking, tariff, rule);
             let paid = match self.ready(located, &quote).await {
@@ -160,8 +148,18 @@ impl Fetcher {
                 }
                 Err(error) => return Err(failure(error, quote)),
             };
-            let response = match self.send(located, asking, Some(&paid)).await {
+            let body = match asking.uploaded.take() {
+                None => empty(),
+                Some(body) => match paid.upload(body, rule) {
+                    Ok(body) => body.boxed_unsync(),
+                    Err(error) => return Err(failure(error, quote)),
+                },
+            };
+            let response = match self.send(located, asking, body, Some(&paid)).await {
                 Ok(response) => response,
+                Err(FetchError::Refused(reject)) => {
+                    return Err(failure(BuyError::from(reject), quote));
+                }
                 Err(error) => return Ok(Outcome::Gone(error)),
             };
             if response.status() != StatusCode::PAYMENT_REQUIRED {
@@ -178,23 +176,40 @@ impl Fetcher {
             if refused == Reject::SESSION_UNKNOWN {
                 paid.lost();
             }
+            if refused == Reject::TARIFF_CHANGED {
+                self.forget_tariff(located);
+            }
+            if refused == Reject::GRANT_EXHAUSTED
+                && let Err(error) = self.more(located, &quote).await
+            {
+                return Err(failure(error, quote));
+            }
             if !asking.is_repeatable() {
                 // The application may have acted on it: it is not asked twice.
                 return Err(FetchError::Refused(refused));
             }
-            if refused == Reject::TARIFF_CHANGED {
-                self.forget_tariff(located);
-            }
             if refused == Reject::GRANT_EXHAUSTED {
-                if let Err(error) = self.more(located, &quote).await {
-                    return Err(failure(error, quote));
-                }
                 continue;
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
         Err(FetchError::Refused(refused))
+    }
+
+    async fn ask_free(
+        &self,
+        located: &Located,
+        asking: &Asking<'_>,
+    ) -> Result<Outcome, FetchError> {
+        let body = asking.uploaded.take().unwrap_or_else(empty);
+        let response = match self.send(located, asking, body, None).await {
+            Ok(response) => response,
+            Err(error) => return Ok(Outcome::Gone(error)),
+        };
+        self.free(located, asking, response)
+            .await
+            .map(Outcome::Answered)
     }
 
     /// An answer that was not paid for: a price becomes a quote.
@@ -240,9 +255,10 @@ impl Fetcher {
         &self,
         located: &Located,
         asking: &Asking<'_>,
+        body: Body,
         paid: Option<&Paid>,
     ) -> Result<Response<Body>, FetchError> {
-        let mut request = Request::new(asking.uploaded.take().unwrap_or_else(empty));
+        let mut request = Request::new(body);
         *request.method_mut() = asking.method.clone();
         *request.uri_mut() = asking.uri.clone();
         *request.headers_mut() = asking.headers.clone();
@@ -266,6 +282,9 @@ impl Fetcher {
                 Ok(response)
             }
             Ok(Err(error)) => {
+                if let Some(reject) = refused_within(&error) {
+                    return Err(FetchError::Refused(reject));
+                }
                 tracing::debug!(%error, peer = %located.peer, "a device does not answer");
                 self.directory.unreachable(&located.peer);
                 Err(FetchError::Offline {
@@ -395,7 +414,6 @@ fn bought(
             asking.uri.query(),
             etag,
         ),
-        uploaded: asking.uploaded.octets(),
     };
     paid.open(&head)?;
     let mut response = cleaned(response);
@@ -430,7 +448,9 @@ fn failure(error: BuyError, quote: Quote) -> FetchError {
     let quote = Box::new(quote);
     match error {
         BuyError::NotAgreed => FetchError::NotAgreed(quote),
-        BuyError::OverBudget => FetchError::OverBudget(quote),
+        BuyError::OverBudget | BuyError::Refused(Reject::BUDGET_EXCEEDED) => {
+            FetchError::OverBudget(quote)
+        }
         BuyError::TariffChanged => FetchError::TariffChanged(quote),
         BuyError::NoCredit => FetchError::NoCredit(quote),
         BuyError::AnchorAway => FetchError::AnchorAway,
@@ -442,42 +462,6 @@ fn failure(error: BuyError, quote: Quote) -> FetchError {
         }
         BuyError::Closed => FetchError::Closed,
     }
-}
-
-/// Without the headers that speak between the two nodes.
-fn cleaned(mut response: Response<Body>) -> Response<Body> {
-    response.headers_mut().remove(RESPONSE_HEADER);
-    response.headers_mut().remove(SESSION_HEADER);
-    response
-}
-
-fn is_problem(response: &Response<Body>) -> bool {
-    response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
-}
-
-/// The refusal that a problem document of a node's own tells.
-async fn problem_code(response: Response<Body>) -> Reject {
-    let unknown = Reject::PAYMENT_REQUIRED;
-    let Ok(octets) = Limited::new(response.into_body(), PROBLEM_BYTES_MAX)
-        .collect()
-        .await
-    else {
-        return unknown;
-    };
-    let Ok(problem) = serde_json::from_slice::<serde_json::Value>(&octets.to_bytes()) else {
-        return unknown;
-    };
-    let is_ours = problem["type"]
-        .as_str()
-        .is_some_and(|kind| kind.starts_with(PROBLEM_PREFIX));
-    let code = problem["code"]
-        .as_u64()
-        .and_then(|code| u16::try_from(code).ok())
-        .filter(|_| is_ours);
-    code.map_or(unknown, Reject)
 }
 
 fn empty() -> Body {

@@ -10,6 +10,7 @@ use madang_protocol::name::SiteName;
 
 use crate::web::Body;
 
+mod answer;
 mod consent;
 mod error;
 mod fetcher;

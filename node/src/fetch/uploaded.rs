@@ -1,11 +1,11 @@
-//! The body of a request on its way: sent once, counted as it goes.
+//! The body of a request on its way: sent once.
 
 use std::{
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -21,13 +21,7 @@ use crate::web::Body;
 pub(super) struct Uploaded {
     body: Mutex<Option<Body>>,
     is_empty: bool,
-    count: Arc<Count>,
-}
-
-#[derive(Default)]
-struct Count {
-    octets: AtomicU64,
-    is_begun: AtomicBool,
+    is_begun: Arc<AtomicBool>,
 }
 
 impl Uploaded {
@@ -35,17 +29,20 @@ impl Uploaded {
         Self {
             is_empty: body.is_end_stream(),
             body: Mutex::new(Some(body)),
-            count: Arc::default(),
+            is_begun: Arc::default(),
         }
     }
 
-    /// The body, the first time.
+    /// The body, the first time; `None` also where it is empty.
     pub(super) fn take(&self) -> Option<Body> {
+        if self.is_empty {
+            return None;
+        }
         let body = self.body.lock().take()?;
         Some(
-            Counted {
+            Watched {
                 inner: body,
-                count: Arc::clone(&self.count),
+                is_begun: Arc::clone(&self.is_begun),
             }
             .boxed_unsync(),
         )
@@ -53,22 +50,16 @@ impl Uploaded {
 
     /// Whether some of it is gone for good.
     pub(super) fn is_used(&self) -> bool {
-        !self.is_empty
-            && (self.count.is_begun.load(Ordering::Relaxed) || self.body.lock().is_none())
-    }
-
-    /// Octets sent so far.
-    pub(super) fn octets(&self) -> u64 {
-        self.count.octets.load(Ordering::Relaxed)
+        !self.is_empty && (self.is_begun.load(Ordering::Relaxed) || self.body.lock().is_none())
     }
 }
 
-struct Counted {
+struct Watched {
     inner: Body,
-    count: Arc<Count>,
+    is_begun: Arc<AtomicBool>,
 }
 
-impl http_body::Body for Counted {
+impl http_body::Body for Watched {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -77,16 +68,7 @@ impl http_body::Body for Counted {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        self.count.is_begun.store(true, Ordering::Relaxed);
-        if let Some(octets) = frame
-            .as_ref()
-            .and_then(|frame| frame.as_ref().ok())
-            .and_then(Frame::data_ref)
-        {
-            self.count
-                .octets
-                .fetch_add(octets.len() as u64, Ordering::Relaxed);
-        }
+        self.is_begun.store(true, Ordering::Relaxed);
         Poll::Ready(frame)
     }
 

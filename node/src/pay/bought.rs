@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use madang_protocol::{
     reject::Reject,
-    session::{buyer::Ended, frame::ResponseId},
+    session::{
+        buyer::{Ended, UploadId},
+        frame::ResponseId,
+    },
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -103,6 +106,58 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// The body of a request that is paid for, counted as it goes.
+pub struct BoughtUpload<B> {
+    inner: B,
+    purchase: Arc<Purchase>,
+    upload: UploadId,
+}
+
+impl<B> BoughtUpload<B> {
+    pub(super) fn new(inner: B, purchase: Arc<Purchase>, upload: UploadId) -> Self {
+        Self {
+            inner,
+            purchase,
+            upload,
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtUpload<B> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(octets) = frame.data_ref()
+        {
+            this.purchase
+                .uploaded(this.upload, octets.len() as u64)
+                .map_err(io::Error::other)?;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl<B> Drop for BoughtUpload<B> {
+    fn drop(&mut self) {
+        self.purchase.close_upload(self.upload);
     }
 }
 

@@ -11,7 +11,7 @@ use madang_protocol::{
     reject::{Reject, Score},
     sealed::Sealed,
     session::{
-        buyer::{Buyer, BuyerTerms, Head},
+        buyer::{Buyer, BuyerTerms},
         frame::SellerFrame,
     },
 };
@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    BoughtBody, BoughtStream, Wallet,
+    Paid, Wallet,
     frames::{FrameReader, ReadError, write_all},
     outbox::Outbox,
     purchase::Purchase,
@@ -36,7 +36,6 @@ use crate::{
     mesh::{self, OpenError, Protocol, Stream},
     standing::Standing,
     store::{NodeStore, StoreError, StoreRead},
-    web::{Body, BoxDuplex, Tunnel},
 };
 
 /// Sessions at one time.
@@ -132,12 +131,6 @@ pub struct Seller<'a> {
     pub tariff: &'a Sealed<Tariff>,
 }
 
-/// Leave to make requests that cost something.
-pub struct Paid {
-    purchase: Arc<Purchase>,
-    session: String,
-}
-
 impl Buying {
     /// No session yet.
     pub fn new(parts: BuyingParts) -> Self {
@@ -190,7 +183,7 @@ impl Buying {
             purchase.buy_pass(rule).map_err(over_budget)?;
         }
         drop(setup);
-        Ok(Paid { purchase, session })
+        Ok(Paid::new(purchase, session))
     }
 
     /// Whether only a pass opens the paths of `rule`, and none is in hand: the visitor has to choose it first.
@@ -450,40 +443,7 @@ impl Buying {
     }
 }
 
-impl Paid {
-    /// What the request says in [`SESSION_HEADER`](madang_protocol::session::frame::SESSION_HEADER).
-    pub fn session(&self) -> &str {
-        &self.session
-    }
-
-    /// Counts a response from its head on; its request's price is signed for here.
-    ///
-    /// # Errors
-    /// The response is to be dropped: nothing was signed for it.
-    pub fn open(&self, head: &Head) -> Result<(), BuyError> {
-        self.purchase.open_response(head).map_err(over_budget)
-    }
-
-    /// The body of a response that was opened.
-    pub fn body(&self, body: Body, head: &Head) -> BoughtBody<Body> {
-        BoughtBody::new(body, Arc::clone(&self.purchase), head.response)
-    }
-
-    /// The tunnel of a response that was opened and changes its protocol, in place of its body.
-    pub fn tunnel(&self, tunnel: Tunnel, head: &Head) -> Tunnel {
-        let (purchase, response) = (Arc::clone(&self.purchase), head.response);
-        Tunnel::new(async move {
-            Ok(Box::new(BoughtStream::new(tunnel.open().await?, purchase, response)) as BoxDuplex)
-        })
-    }
-
-    /// Forgets what the seller knows no more: the next request connects anew.
-    pub fn lost(&self) {
-        self.purchase.lost();
-    }
-}
-
-fn over_budget(reject: Reject) -> BuyError {
+pub(super) fn over_budget(reject: Reject) -> BuyError {
     if reject == Reject::BUDGET_EXCEEDED {
         BuyError::OverBudget
     } else {

@@ -1,7 +1,7 @@
 //! Paying and being paid: the shells around `protocol::session`, and what stands behind them.
 //!
-//! * [`selling`]: the seller's end of every session; which response may go how far. [`till`] holds them,
-//!   [`settling`] hands their receipts in.
+//! * [`selling`]: the seller's end of every session. [`till`] holds them, [`responses`] says which response may go how far, [`settling`] hands
+//!   their receipts in.
 //! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it.
 //! * [`wallet`]: what this node's owner agreed to, and how much of it is left.
 //! * [`outbox`]: what must not be forgotten on its way to disk. [`frames`]: the messages of a session on a stream.
@@ -14,15 +14,18 @@ mod frames;
 mod granting;
 mod open_response;
 mod outbox;
+mod paid;
 mod purchase;
+mod responses;
 mod selling;
 mod settling;
 mod till;
 mod wallet;
 
-pub use bought::{BoughtBody, BoughtStream};
-pub use buying::{BuyError, Buying, BuyingParts, Paid, Seller};
+pub use bought::{BoughtBody, BoughtStream, BoughtUpload};
+pub use buying::{BuyError, Buying, BuyingParts, Seller};
 pub use open_response::OpenResponse;
+pub use paid::Paid;
 pub use selling::{Selling, SellingParts};
 pub use settling::SettleFailed;
 pub use wallet::Wallet;

@@ -5,7 +5,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use madang_protocol::{ids::SessionId, session::frame::ResponseId};
+use madang_protocol::{
+    ids::SessionId,
+    reject::Reject,
+    rules::metering::RequestKey,
+    session::{frame::ResponseId, seller::Terms},
+};
 
 use super::Selling;
 use crate::server::Direction;
@@ -29,6 +34,20 @@ impl OpenResponse {
     /// What the response's head says in [`RESPONSE_HEADER`](madang_protocol::session::frame::RESPONSE_HEADER).
     pub fn id(&self) -> ResponseId {
         self.response
+    }
+
+    /// A successful head comes for what [`Selling::ask`] has opened.
+    ///
+    /// # Errors
+    /// It is not to be sent: why it has to be paid for first.
+    pub fn answer(&self, key: Option<RequestKey>, offset: Option<u64>) -> Result<Terms, Reject> {
+        self.selling
+            .answer(self.session, self.response, key, offset)
+    }
+
+    /// A head that does not count comes for what [`Selling::ask`] has opened.
+    pub fn answer_uncounted(&self) {
+        self.selling.answer_uncounted(self.session, self.response);
     }
 
     /// How many of `wanted` octets are covered by the buyer's window: these count as sent. Pending until at least one is.

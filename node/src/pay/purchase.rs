@@ -14,7 +14,7 @@ use madang_protocol::{
     reject::Reject,
     sealed::{Sealed, Trust},
     session::{
-        buyer::{Buyer, BuyerEvent, Ended, Head},
+        buyer::{Buyer, BuyerEvent, Ended, Head, UploadId},
         frame::{BuyerFrame, ResponseId, SellerFrame},
         moment::Moment,
     },
@@ -213,6 +213,26 @@ impl Purchase {
         opened
     }
 
+    /// A request with a body is about to go.
+    pub(super) fn open_upload(&self, rule: usize) -> Result<UploadId, Reject> {
+        let opened = self.with(|machine, now| machine.open_upload(rule, now));
+        if opened.is_ok() {
+            self.state.lock().open += 1;
+        }
+        opened
+    }
+
+    /// Octets of it have gone.
+    pub(super) fn uploaded(&self, upload: UploadId, octets: u64) -> Result<(), Reject> {
+        self.with(|machine, now| machine.uploaded(upload, octets, now))
+    }
+
+    /// It has ended.
+    pub(super) fn close_upload(&self, upload: UploadId) {
+        self.with(|machine, now| machine.close_upload(upload, now));
+        self.ended();
+    }
+
     /// Octets of it have come.
     pub(super) fn received(&self, response: ResponseId, octets: u64) -> Result<(), Reject> {
         self.with(|machine, now| machine.received(response, octets, now))
@@ -221,6 +241,10 @@ impl Purchase {
     /// It has ended.
     pub(super) fn close_response(&self, response: ResponseId, ended: Ended) {
         self.with(|machine, now| machine.close_response(response, ended, now));
+        self.ended();
+    }
+
+    fn ended(&self) {
         let mut state = self.state.lock();
         state.open = state.open.saturating_sub(1);
         state.quiet_since = Instant::now();

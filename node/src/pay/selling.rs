@@ -2,9 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -16,16 +14,15 @@ use madang_protocol::{
     sealed::Sealed,
     session::{
         exposure::{Exposure, Policy},
-        frame::{BuyerFrame, ResponseId, SellerFrame},
+        frame::{BuyerFrame, SellerFrame},
         moment::Moment,
-        seller::{Opening, Seller, SellerEvent, SellerTerms, Terms},
+        seller::{Seller, SellerEvent, SellerTerms},
     },
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::{
-    OpenResponse,
     outbox::Outbox,
     till::{Entry, State},
 };
@@ -34,7 +31,6 @@ use crate::{
     clock::Clock,
     config,
     identity::DeviceKey,
-    server::Direction,
     standing::Standing,
     store::{Event, NodeStore, StoreError},
 };
@@ -42,7 +38,7 @@ use crate::{
 /// Sessions at one time.
 const SESSIONS_MAX: usize = 4_096;
 /// A response that waits for a receipt is given up after this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Of each honoured receipt, this share of an account's lost value is forgiven: a broken line loses little.
 const FORGIVEN_PER_MILLE: u16 = 10;
 /// How often sessions are looked after.
@@ -73,6 +69,8 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     /// There is something to settle now.
     pub(super) settle: Notify,
+    /// Something may be receipted that kept a request from being asked.
+    pub(super) receipted: Notify,
     state: Mutex<State>,
 }
 
@@ -100,6 +98,7 @@ impl Selling {
             parts,
             outbox,
             settle: Notify::new(),
+            receipted: Notify::new(),
             state: Mutex::new(state),
         })))
     }
@@ -252,6 +251,7 @@ impl Selling {
             }
             entry.frames.notify_one();
             self.drain(state, session, events);
+            self.0.receipted.notify_waiters();
             outcome
         })
     }
@@ -302,89 +302,8 @@ impl Selling {
         Ok(session)
     }
 
-    /// Opens a response that is counted, before its head is sent. What is given back is `None` where nothing has to be held back.
-    ///
-    /// # Errors
-    /// Why it has to be paid for first.
-    pub fn open_response(
-        &self,
-        session: SessionId,
-        opening: &Opening,
-    ) -> Result<Option<Arc<OpenResponse>>, Reject> {
-        let now = self.moment();
-        let opened = self.with(|state, events| {
-            let State {
-                exposure, sessions, ..
-            } = state;
-            let entry = sessions.get_mut(&session).ok_or(Reject::SESSION_UNKNOWN)?;
-            let opened = entry.machine.open_response(exposure, opening, now);
-            entry.frames.notify_one();
-            self.drain(state, session, events);
-            opened
-        })?;
-        let response = Arc::new(OpenResponse::new(self.clone(), session, opened.response));
-        Ok(match opened.terms {
-            Terms::Free => None,
-            Terms::Metered | Terms::Due => Some(response),
-        })
-    }
-
-    pub(super) fn close_response(&self, session: SessionId, response: ResponseId) {
-        let now = self.moment();
-        self.with(|state, events| {
-            let State {
-                exposure, sessions, ..
-            } = state;
-            let Some(entry) = sessions.get_mut(&session) else {
-                return;
-            };
-            entry.machine.close_response(exposure, response, now);
-            entry.waiting.remove(&response);
-            entry.overdue.remove(&response);
-            entry.quiet_since = now.instant;
-            entry.frames.notify_one();
-            self.drain(state, session, events);
-        });
-    }
-
-    pub(super) fn poll_take(
-        &self,
-        session: SessionId,
-        response: ResponseId,
-        direction: Direction,
-        wanted: u64,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<u64>> {
-        let now = self.moment();
-        self.with(|state, events| {
-            let State {
-                exposure, sessions, ..
-            } = state;
-            let Some(entry) = sessions.get_mut(&session) else {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-            };
-            if entry.overdue.contains(&response) {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            match entry.machine.take(exposure, response, wanted, now) {
-                Ok(0) => {
-                    let at = match direction {
-                        Direction::Up => 0,
-                        Direction::Down => 1,
-                    };
-                    entry.waiting.entry(response).or_default()[at] = Some(context.waker().clone());
-                    entry.frames.notify_one();
-                    self.drain(state, session, events);
-                    Poll::Pending
-                }
-                Ok(covered) => Poll::Ready(Ok(covered)),
-                Err(_) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            }
-        })
-    }
-
     /// One change of the state, and what it means for the disk.
-    fn with<R>(&self, change: impl FnOnce(&mut State, &mut Vec<Event>) -> R) -> R {
+    pub(super) fn with<R>(&self, change: impl FnOnce(&mut State, &mut Vec<Event>) -> R) -> R {
         let mut events = Vec::new();
         let mut state = self.0.state.lock();
         let answer = change(&mut state, &mut events);
@@ -397,7 +316,7 @@ impl Selling {
     }
 
     /// Does what a session's machine asks for.
-    fn drain(&self, state: &mut State, session: SessionId, events: &mut Vec<Event>) {
+    pub(super) fn drain(&self, state: &mut State, session: SessionId, events: &mut Vec<Event>) {
         let Some(entry) = state.sessions.get_mut(&session) else {
             return;
         };

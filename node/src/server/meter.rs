@@ -24,11 +24,12 @@ pub enum Direction {
 ///
 /// Both directions of a tunnel ask independently, so an implementation keeps one waker for each.
 pub trait Meter: Send + Sync + 'static {
-    /// How many octets may pass now: one or more. Pending: none yet; the task is woken when that changes. An error ends the
-    /// body or the tunnel.
+    /// How many octets may pass now: one or more. At most `wanted`, of which there is one at least, are there or have a place. Pending: none yet; the
+    /// task is woken when that changes. An error ends the body or the tunnel.
     fn poll_allowance(
         &self,
         direction: Direction,
+        wanted: u64,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<u64>>;
 
@@ -41,7 +42,7 @@ pub trait Meter: Send + Sync + 'static {
 pub struct Unmetered;
 
 impl Meter for Unmetered {
-    fn poll_allowance(&self, _: Direction, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
+    fn poll_allowance(&self, _: Direction, _: u64, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
         Poll::Ready(Ok(u64::MAX))
     }
 
@@ -92,7 +93,8 @@ where
                 other => return Poll::Ready(other),
             }
         }
-        let allowance = match ready!(this.meter.poll_allowance(this.direction, context)) {
+        let wanted = this.held.len() as u64;
+        let allowance = match ready!(this.meter.poll_allowance(this.direction, wanted, context)) {
             Ok(allowance) => usize::try_from(allowance).unwrap_or(usize::MAX).max(1),
             Err(error) => return Poll::Ready(Some(Err(error))),
         };
@@ -138,7 +140,8 @@ impl<S: AsyncRead + Unpin, M: Meter + ?Sized> AsyncRead for MeteredStream<S, M> 
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let allowance = ready!(this.meter.poll_allowance(Direction::Down, context))?;
+        let wanted = (buffer.remaining() as u64).max(1);
+        let allowance = ready!(this.meter.poll_allowance(Direction::Down, wanted, context))?;
         let most = usize::try_from(allowance)
             .unwrap_or(usize::MAX)
             .clamp(1, buffer.remaining().max(1));
@@ -165,7 +168,8 @@ impl<S: AsyncWrite + Unpin, M: Meter + ?Sized> AsyncWrite for MeteredStream<S, M
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let allowance = ready!(this.meter.poll_allowance(Direction::Up, context))?;
+        let wanted = (octets.len() as u64).max(1);
+        let allowance = ready!(this.meter.poll_allowance(Direction::Up, wanted, context))?;
         let most = usize::try_from(allowance)
             .unwrap_or(usize::MAX)
             .max(1)
@@ -211,7 +215,12 @@ mod tests {
     }
 
     impl Meter for Window {
-        fn poll_allowance(&self, _: Direction, context: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        fn poll_allowance(
+            &self,
+            _: Direction,
+            _: u64,
+            context: &mut Context<'_>,
+        ) -> Poll<io::Result<u64>> {
             let mut state = self.state.lock();
             if state.0 == 0 {
                 state.2 = Some(context.waker().clone());

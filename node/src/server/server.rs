@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, service::service_fn};
 use madang_protocol::{
@@ -19,7 +20,7 @@ use madang_protocol::{
     sealed::Sealed,
     session::{
         frame::{RESPONSE_HEADER, SESSION_HEADER},
-        seller::Opening,
+        seller::{Opening, Terms},
     },
 };
 use tokio::sync::{Semaphore, watch};
@@ -28,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Direction, alias,
     meter::{MeteredBody, Unmetered},
-    paid::{PaidBody, PaidTunnel, Upload},
+    paid::PaidTunnel,
     refusal::{payment_required, refusal, status_of},
     site::{Origin, Site, Sites},
     usage::Counting,
@@ -180,7 +181,7 @@ impl Server {
         match self.priced(&request, &site, visitor).await {
             Ok(None) => {
                 let kind = visitor.kind();
-                let response = self.origin(request, &site, visitor, None).await;
+                let response = self.origin(request, &site, visitor).await;
                 counting.free(&site.published.name, kind, response)
             }
             Ok(Some(priced)) => self.sell(request, &site, visitor, &priced, counting).await,
@@ -307,9 +308,15 @@ impl Server {
             request.method().clone(),
             request.uri().query().map(str::to_owned),
         );
-        let upload = Arc::new(Upload::default());
-        let (response, tunnel) = self.ask(request, site, visitor, Some(&upload)).await;
+        let asked = match self.leave_to_ask(&request, site, priced).await {
+            Ok(asked) => asked,
+            Err(reject) => return unpaid(reject, priced),
+        };
+        let (response, tunnel) = self.ask(request, site, visitor, asked.as_ref()).await;
         if !is_counted(method.as_str(), response.status().as_u16()) {
+            if let Some(asked) = asked {
+                asked.answer_uncounted();
+            }
             return counting.paid(&site.published.name, visitor.kind(), response);
         }
         let etag = response
@@ -326,23 +333,42 @@ impl Server {
                 etag,
             ),
             offset: offset(&response),
-            uploaded: upload.counted(),
         };
-        let open = match self.0.selling.open_response(priced.session, &opening) {
-            Ok(open) => open,
-            Err(reject @ (Reject::BUSY | Reject::STORE_FULL)) => {
-                return refusal(StatusCode::SERVICE_UNAVAILABLE, reject);
-            }
-            Err(reject) => return payment_required(reject, &priced.tariff, priced.rule),
+        let open = match asked {
+            Some(asked) => asked
+                .answer(opening.key, opening.offset)
+                .map(|terms| Some(asked).filter(|_| terms != Terms::Free)),
+            None => self.0.selling.open_response(priced.session, &opening),
         };
         let response = match open {
-            None => {
+            Ok(None) => {
                 self.run_tunnel(tunnel, None);
                 response
             }
-            Some(open) => self.metered(response, tunnel, &upload, open),
+            Ok(Some(open)) => self.metered(response, tunnel, open),
+            Err(reject) => return unpaid(reject, priced),
         };
         counting.paid(&site.published.name, visitor.kind(), response)
+    }
+
+    /// What uploads, or may change something, is looked after before an application is asked; `None` where nothing has to be.
+    async fn leave_to_ask(
+        &self,
+        request: &Request<Incoming>,
+        site: &Site,
+        priced: &Priced,
+    ) -> Result<Option<Arc<OpenResponse>>, Reject> {
+        let acts = !request.method().is_safe();
+        let is_plain = !acts && request.body().is_end_stream();
+        match site.origin {
+            Origin::Application(_) if !is_plain => self
+                .0
+                .selling
+                .ask(priced.session, priced.rule, acts)
+                .await
+                .map(Some),
+            Origin::Application(_) | Origin::Folder(_) => Ok(None),
+        }
     }
 
     /// Hangs the till into an answer, or into its tunnel.
@@ -350,17 +376,17 @@ impl Server {
         &self,
         response: Response<Body>,
         tunnel: Option<super::upstream::Tunnel>,
-        upload: &Upload,
         open: Arc<OpenResponse>,
     ) -> Response<Body> {
         let number = HeaderValue::from(open.id().0);
-        upload.open(Arc::clone(&open));
         let mut response = match tunnel {
             Some(tunnel) => {
                 self.run_tunnel(Some(tunnel), Some(open));
                 response
             }
-            None => response.map(|body| PaidBody::new(body, open).boxed_unsync()),
+            None => {
+                response.map(|body| MeteredBody::new(body, open, Direction::Down).boxed_unsync())
+            }
         };
         response.headers_mut().insert(RESPONSE_HEADER, number);
         response
@@ -372,9 +398,8 @@ impl Server {
         request: Request<Incoming>,
         site: &Arc<Site>,
         visitor: &Visitor,
-        upload: Option<&Arc<Upload>>,
     ) -> Response<Body> {
-        let (response, tunnel) = self.ask(request, site, visitor, upload).await;
+        let (response, tunnel) = self.ask(request, site, visitor, None).await;
         self.run_tunnel(tunnel, None);
         response
     }
@@ -384,7 +409,7 @@ impl Server {
         request: Request<Incoming>,
         site: &Arc<Site>,
         visitor: &Visitor,
-        upload: Option<&Arc<Upload>>,
+        asked: Option<&Arc<OpenResponse>>,
     ) -> (Response<Body>, Option<super::upstream::Tunnel>) {
         match &site.origin {
             Origin::Folder(folder) => {
@@ -395,16 +420,11 @@ impl Server {
                 let forwarded =
                     visitor.forwarded(site.published.name.to_label(), &self.0.directory);
                 let request = request.map(|body| body.map_err(std::io::Error::other));
-                let reply = match upload {
-                    Some(upload) => {
-                        application
-                            .forward(
-                                request.map(|body| {
-                                    MeteredBody::new(body, Arc::clone(upload), Direction::Up)
-                                }),
-                                &forwarded,
-                            )
-                            .await
+                let reply = match asked {
+                    Some(asked) => {
+                        let request = request
+                            .map(|body| MeteredBody::new(body, Arc::clone(asked), Direction::Up));
+                        application.forward(request, &forwarded).await
                     }
                     None => application.forward(request, &forwarded).await,
                 };
@@ -427,6 +447,14 @@ impl Server {
                 tracing::debug!(%error, "a tunnel broke");
             }
         });
+    }
+}
+
+/// What is to be paid for first, or cannot be sold now.
+fn unpaid(reject: Reject, priced: &Priced) -> Response<Body> {
+    match reject {
+        Reject::BUSY | Reject::STORE_FULL => refusal(StatusCode::SERVICE_UNAVAILABLE, reject),
+        _ => payment_required(reject, &priced.tariff, priced.rule),
     }
 }
 

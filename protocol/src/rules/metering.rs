@@ -1,11 +1,11 @@
 //! What is counted. Buyer and seller each count by these rules; where they still differ, the buyer's count is what is signed.
 //!
-//! * R-34 Only a successful answer (2xx) and a switch of protocols (101) are counted; nothing else costs anything, its octets neither.
+//! * R-34 Only a successful answer (2xx) and a switch of protocols (101) are counted; no other answer costs anything, its octets neither.
 //! * R-35 An answer to HEAD is never counted.
 //! * R-36 A request counts once per grant (and the grant that it succeeds), path and entity tag: fetching the rest, or the same again, is not another
 //!   request. Only GET can be repeated so, and only what has an entity tag.
 //! * R-37 Octets are content octets as carried: after transfer decoding, before content decoding; payload of WebSockets in both directions; those of
-//!   a request's body too.
+//!   a request's body too, as they go and whatever the answer: they are carried before anyone knows it.
 //! * R-38 Milliseconds are time with at least one counted response open under a rule that has a price for minutes. The seller announces them; the buyer
 //!   accepts them up to its own count and [`METERED_TIME_AHEAD`](crate::limits::METERED_TIME_AHEAD).
 //! * R-39 What a pass covers is not counted at all.

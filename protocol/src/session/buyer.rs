@@ -42,15 +42,18 @@ mod frames;
 mod responses;
 mod succession;
 mod tab;
+mod uploads;
 
 use tab::Tab;
+use uploads::Upload;
+pub use uploads::UploadId;
 
 /// Responses that one session has open at a time.
 pub const RESPONSES_MAX: usize = super::seller::RESPONSES_MAX;
 /// Grants of an older price list whose last responses are running out.
 const FORMER_MAX: usize = 2;
 /// Something unreceipted is signed for after this long even if no window is half full.
-const RECEIPT_AFTER: Duration = Duration::from_secs(5);
+const RECEIPT_AFTER: Duration = Duration::from_secs(1);
 /// A seller that waits is given a receipt at most this often while the buyer has counted less than the seller.
 const ANSWER_EVERY: Duration = Duration::from_millis(100);
 /// A seller that waits while there is nothing new is shown the latest receipt at most this often.
@@ -82,8 +85,6 @@ pub struct Head {
     pub rule: usize,
     /// By what the request is recognised when it is repeated, with the entity tag of the head.
     pub key: Option<RequestKey>,
-    /// Octets of the request's body.
-    pub uploaded: u64,
 }
 
 /// How a response ended.
@@ -182,6 +183,8 @@ pub struct Buyer {
     passes: Vec<(String, UnixMillis)>,
     responses: BTreeMap<ResponseId, Response>,
     to_pay: VecDeque<ResponseId>,
+    uploads: BTreeMap<UploadId, Upload>,
+    last_upload: u64,
     frames: VecDeque<BuyerFrame>,
     events: VecDeque<BuyerEvent>,
     window: Option<Window>,
@@ -221,6 +224,8 @@ impl Buyer {
             passes: Vec::new(),
             responses: BTreeMap::new(),
             to_pay: VecDeque::new(),
+            uploads: BTreeMap::new(),
+            last_upload: 0,
             frames: VecDeque::new(),
             events: VecDeque::new(),
             window: None,
@@ -354,9 +359,9 @@ impl Buyer {
     }
 
     fn is_open(&self, id: GrantId) -> bool {
-        self.responses
-            .values()
-            .any(|one| one.grant == id && one.price != Price::Free)
+        let is_counted = |one: &Response| one.grant == id && one.price != Price::Free;
+        self.responses.values().any(is_counted)
+            || self.uploads.values().any(|one| one.is_counted_under(id))
     }
 
     /// Counts the buyer's own time, by rule, with at least one response open.

@@ -7,19 +7,27 @@
 //! instead (on a broken connection, what was on its way). Lost value keeps blocking. It shrinks when the same octets are served again, when the buyer signs for more
 //! than was counted, and by what [`Policy`] forgives: the only loss that ever exceeds the window.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     amount::Amount,
     ids::AccountId,
+    reject::Reject,
     rules::rating::Value,
     time::{MILLIS_PER_DAY, UnixMillis},
 };
 
 /// Accounts that are remembered: the debtors, and others while there is room.
 pub const EXPOSURE_ACCOUNTS_MAX: usize = 65_536;
+
+/// A request that changed something and is never receipted keeps its account's next one waiting for this long: its buyer's line may have broken
+/// before it learned of the price.
+pub const ACT_FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 
 /// How much a seller dares. Local: no two parties need to agree on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +77,8 @@ pub struct Exposure {
     entries: BTreeMap<AccountId, Entry>,
     total: Value,
     unjournalled: BTreeSet<AccountId>,
+    /// Who has had a request's effect whose price is not receipted, and since when. Not journalled: a seller's restart forgives it.
+    acts: BTreeMap<AccountId, UnixMillis>,
 }
 
 impl Exposure {
@@ -79,6 +89,7 @@ impl Exposure {
             entries: BTreeMap::new(),
             total: Value::ZERO,
             unjournalled: BTreeSet::new(),
+            acts: BTreeMap::new(),
         }
     }
 
@@ -147,6 +158,7 @@ impl Exposure {
 
     /// Forgets what `account` owes: its operator's decision.
     pub fn write_off(&mut self, account: &AccountId) {
+        self.acts.remove(account);
         if let Some(entry) = self.entries.get_mut(account) {
             self.total -= entry.debt.lost;
             entry.debt.lost = Value::ZERO;
@@ -210,6 +222,27 @@ impl Exposure {
         let after = debt.owed();
         self.total -= before - after;
         self.note(account);
+    }
+
+    /// Lets one request of `account` change something before its price is receipted.
+    pub(super) fn act(&mut self, account: &AccountId, now: UnixMillis) -> Result<(), Reject> {
+        let is_owed = |since: &UnixMillis| now < since.plus(ACT_FORGIVEN_AFTER);
+        if self.acts.get(account).is_some_and(is_owed) {
+            return Err(Reject::RECEIPT_OVERDUE);
+        }
+        if self.acts.len() >= EXPOSURE_ACCOUNTS_MAX {
+            self.acts.retain(|_, since| is_owed(since));
+        }
+        if self.acts.len() >= EXPOSURE_ACCOUNTS_MAX {
+            return Err(Reject::BUSY);
+        }
+        self.acts.insert(*account, now);
+        Ok(())
+    }
+
+    /// The price of what [`Self::act`] let through is receipted, or there is none.
+    pub(super) fn act_is_paid(&mut self, account: &AccountId) {
+        self.acts.remove(account);
     }
 
     fn note(&mut self, account: &AccountId) {

@@ -9,8 +9,8 @@
 //!                                 └─┘
 //! grant:     presented ──▶ in use ──final receipt──▶ final
 //!                 └ successor of the one in use: takes over its open responses when that one is final
-//! response:  due ──its request's price is receipted──▶ metered ──▶ closed
-//!            free, by a pass ─────────────────────────────────────▶ closed
+//! response:  asked ──its successful head──▶ due ──its request's price is receipted──▶ metered ──▶ closed
+//!            free, by a pass ────────────────────────────────────────────────────────────────────▶ closed
 //! ```
 
 use std::{
@@ -37,6 +37,7 @@ use crate::{
     time::UnixMillis,
 };
 
+mod ask;
 mod frames;
 mod serve;
 mod tab;
@@ -89,8 +90,6 @@ pub struct Opening {
     pub key: Option<RequestKey>,
     /// Which octet of the whole comes first; `None` where that means nothing (several ranges, a switch of protocols).
     pub offset: Option<u64>,
-    /// Octets of the request's body.
-    pub uploaded: u64,
 }
 
 /// A response that was opened.
@@ -151,6 +150,8 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gate {
     Free,
+    /// The personal web server is asked, and has not answered.
+    Asked,
     Due,
     Metered,
 }
@@ -165,8 +166,11 @@ struct Response {
     from: u64,
     position: u64,
     has_offset: bool,
-    /// Octets of the request's body that are not counted yet.
-    backlog: u64,
+    /// Octets of the request's body that were taken.
+    uploaded: u64,
+    /// Whether the request changes something, and whether that stands as owed.
+    acts: bool,
+    is_on_credit: bool,
     /// What of the same request was sent before and not receipted.
     again: (u64, u64),
     is_paid: bool,

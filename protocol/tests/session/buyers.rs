@@ -11,7 +11,7 @@ use madang_protocol::{
     rules::rating::{Value, octet_price, rate},
     sealed::Sealed,
     session::{
-        exposure::{Exposure, Policy},
+        exposure::{ACT_FORGIVEN_AFTER, Exposure, Policy},
         seller::{Opening, Seller, Terms, window_floor},
     },
 };
@@ -32,7 +32,6 @@ fn opening() -> Opening {
         rule: 0,
         key: None,
         offset: Some(0),
-        uploaded: 0,
     }
 }
 
@@ -280,6 +279,186 @@ fn no_body_goes_before_its_request_is_paid_and_each_payment_lets_one_go() {
     assert_eq!(
         (go(&mut seller, first), go(&mut seller, second)),
         (0, 1_000)
+    );
+}
+
+#[test]
+fn uploading_and_never_signing_costs_one_window_over_all_sessions() {
+    let list = tariff(vec![rule(0, 2_000_000, 0)], 1);
+    let mut exposure = Exposure::new(strict(1_000_000, 8_000_000));
+    let clock = Clock::new();
+    let mut taken = 0;
+    for device in 10..60 {
+        let mut seller = admitted(device, account(9), &list, &mut exposure, &clock);
+        for is_answered in [true, false] {
+            taken += force_upload(&mut seller, &mut exposure, is_answered, &clock);
+        }
+        seller.close(&mut exposure, None, clock.now);
+    }
+    let value = octet_price(&list.rules[0]).times(taken);
+    let window = exposure.window(&account(9), window_floor(&list));
+    assert!(value <= window && !value.is_zero());
+    assert_eq!(exposure.debt(&account(9)).owed(), value);
+}
+
+/// Uploads all that is taken, signing nothing. Gives the octets.
+fn force_upload(
+    seller: &mut Seller,
+    exposure: &mut Exposure,
+    is_answered: bool,
+    clock: &Clock,
+) -> u64 {
+    let Ok(opened) = seller.ask(exposure, 0, false, clock.now) else {
+        return 0;
+    };
+    let mut taken = 0;
+    loop {
+        match seller
+            .take_uploaded(exposure, opened.response, 10_000, clock.now)
+            .unwrap()
+        {
+            0 => break,
+            octets => taken += octets,
+        }
+    }
+    if is_answered {
+        let terms = seller.answer(exposure, opened.response, None, Some(0), clock.now);
+        assert_eq!(terms, Ok(Terms::Metered));
+        assert_eq!(seller.take(exposure, opened.response, 1, clock.now), Ok(0));
+    }
+    seller.close_response(exposure, opened.response, clock.now);
+    taken
+}
+
+#[test]
+fn what_is_signed_before_it_is_taken_is_taken_without_a_window() {
+    let list = tariff(vec![rule(0, 1 << 20, 0)], 1);
+    let mut exposure = Exposure::new(strict(100_000, 100_000));
+    let clock = Clock::new();
+    let mut seller = admitted(10, account(9), &list, &mut exposure, &clock);
+    let opened = seller.ask(&mut exposure, 0, false, clock.now).unwrap();
+    let take = |seller: &mut Seller, exposure: &mut Exposure| {
+        seller
+            .take_uploaded(exposure, opened.response, 1 << 40, clock.now)
+            .unwrap()
+    };
+    assert_eq!(take(&mut seller, &mut exposure), 100_000);
+    let ahead = receipt(10, &list, 1, octets(1_000_000), false);
+    seller
+        .handle_receipt(ahead, None, &mut exposure, clock.now)
+        .unwrap();
+    assert!(exposure.debt(&account(9)).owed().is_zero());
+    assert_eq!(take(&mut seller, &mut exposure), 900_000 + 100_000);
+    assert_eq!(take(&mut seller, &mut exposure), 0);
+}
+
+#[test]
+fn who_never_pays_has_one_effect_for_nothing_over_all_sessions() {
+    let list = tariff(vec![rule(500_000_000, 0, 0)], 1);
+    let mut exposure = Exposure::new(strict(1_000_000, 8_000_000));
+    let mut clock = Clock::new();
+    let mut effects = 0;
+    for device in 10..30 {
+        let mut seller = admitted(device, account(9), &list, &mut exposure, &clock);
+        for _ in 0..3 {
+            let asked = seller.ask(&mut exposure, 0, true, clock.now);
+            let Ok(opened) = asked else {
+                assert_eq!(asked, Err(Reject::RECEIPT_OVERDUE));
+                continue;
+            };
+            effects += 1;
+            let terms = seller.answer(&mut exposure, opened.response, None, Some(0), clock.now);
+            assert_eq!(terms, Ok(Terms::Due));
+            seller.close_response(&mut exposure, opened.response, clock.now);
+        }
+        seller.close(&mut exposure, None, clock.now);
+    }
+    assert_eq!(effects, 1);
+    // It may be a broken line and no cheat: in time it is forgiven.
+    clock.pass(u64::try_from(ACT_FORGIVEN_AFTER.as_millis()).unwrap());
+    let mut seller = admitted(30, account(9), &list, &mut exposure, &clock);
+    assert!(seller.ask(&mut exposure, 0, true, clock.now).is_ok());
+    assert_eq!(
+        seller.ask(&mut exposure, 0, true, clock.now),
+        Err(Reject::RECEIPT_OVERDUE)
+    );
+}
+
+#[test]
+fn an_effect_is_paid_by_its_receipt_also_when_it_comes_after_the_end() {
+    let list = tariff(vec![rule(500_000_000, 0, 0)], 1);
+    let mut exposure = Exposure::new(strict(1_000_000, 8_000_000));
+    let clock = Clock::new();
+    let mut seller = admitted(10, account(9), &list, &mut exposure, &clock);
+    for sequence in 1..=3 {
+        let opened = seller.ask(&mut exposure, 0, true, clock.now).unwrap();
+        let answered = seller.answer(&mut exposure, opened.response, None, Some(0), clock.now);
+        assert_eq!(answered, Ok(Terms::Due));
+        // An answer without a body ends at once.
+        seller.close_response(&mut exposure, opened.response, clock.now);
+        let one = Counters {
+            requests: sequence,
+            ..Counters::default()
+        };
+        let paid = receipt(10, &list, sequence, one, false);
+        seller
+            .handle_receipt(paid, Some(opened.response), &mut exposure, clock.now)
+            .unwrap();
+    }
+    // What does not count costs nothing, and keeps nobody waiting.
+    let opened = seller.ask(&mut exposure, 0, true, clock.now).unwrap();
+    seller.answer_uncounted(&mut exposure, opened.response);
+    seller.close_response(&mut exposure, opened.response, clock.now);
+    assert!(seller.ask(&mut exposure, 0, true, clock.now).is_ok());
+}
+
+#[test]
+fn what_acts_is_not_let_through_without_a_grant_a_window_or_something_left() {
+    let list = tariff(vec![rule(0, 1 << 20, 0)], 1);
+    let mut exposure = Exposure::new(strict(100_000, 100_000));
+    let clock = Clock::new();
+    let mut stranger = seller(10, account(9), &list);
+    assert_eq!(
+        stranger.ask(&mut exposure, 0, true, clock.now),
+        Err(Reject::FRAME_UNEXPECTED)
+    );
+    stranger
+        .handle_hello(
+            &passport(10, account(9), "buyer"),
+            &[],
+            None,
+            &mut exposure,
+            clock.now,
+        )
+        .unwrap();
+    assert_eq!(
+        stranger.ask(&mut exposure, 0, true, clock.now),
+        Err(Reject::PAYMENT_REQUIRED)
+    );
+    let mut seller = admitted(10, account(9), &list, &mut exposure, &clock);
+    let opened = seller.open_response(&mut exposure, &opening(), clock.now);
+    let opened = opened.unwrap().response;
+    assert_eq!(
+        seller.take(&mut exposure, opened, 1 << 40, clock.now),
+        Ok(100_000)
+    );
+    assert_eq!(
+        seller.ask(&mut exposure, 0, true, clock.now),
+        Err(Reject::RECEIPT_OVERDUE)
+    );
+    // The whole grant is signed for.
+    let all = receipt(10, &list, 1, octets(1 << 40), false);
+    seller
+        .handle_receipt(all, None, &mut exposure, clock.now)
+        .unwrap();
+    while seller
+        .take(&mut exposure, opened, u64::MAX, clock.now)
+        .unwrap()
+        > 0
+    {}
+    assert_eq!(
+        seller.ask(&mut exposure, 0, true, clock.now),
+        Err(Reject::GRANT_EXHAUSTED)
     );
 }
 

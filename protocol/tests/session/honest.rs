@@ -1,6 +1,8 @@
 //! Honest pairs: whatever the prices, windows, chunks and interruptions, everything that is wanted arrives, and every bound holds on the way.
 
-use madang_protocol::{amount::Amount, session::exposure::Policy};
+use madang_protocol::{
+    amount::Amount, record::receipt::Counters, rules::rating::rate, session::exposure::Policy,
+};
 use proptest::prelude::*;
 
 use super::{
@@ -23,6 +25,7 @@ pub fn want(rule: usize, octets: u64, resumes: bool) -> Want {
         rule,
         octets,
         resumes,
+        uploads: 0,
         got: 0,
         done: false,
     }
@@ -44,6 +47,10 @@ fn transition() -> impl Strategy<Value = Transition> {
     ]
 }
 
+fn uploads() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => Just(0_u64), 1 => 1..2_000_000_u64]
+}
+
 fn prices() -> impl Strategy<Value = (u64, u64, u64)> {
     let price = || prop_oneof![Just(0_u64), 1..5_000_000_u64];
     (price(), price(), price()).prop_filter("one price at least", |(request, mib, minute)| {
@@ -63,9 +70,10 @@ proptest! {
         sizes in proptest::collection::vec((0..2_usize, 1..3_000_000_u64), 1..4),
         history in proptest::collection::vec(transition(), 0..200),
         chunk in prop_oneof![1_000..70_000_u64, Just(1 << 18)],
+        uploads in proptest::collection::vec(uploads(), 3),
     ) {
         let list = tariff(vec![rule(first.0, first.1, first.2), rule(second.0, second.1, second.2)], 1);
-        let wants = sizes.iter().map(|(rule, octets)| want(*rule, *octets, true)).collect();
+        let wants = sizes.iter().zip(uploads).map(|((rule, octets), uploads)| Want { uploads, ..want(*rule, *octets, true) }).collect();
         // Time that one end counted and the other did not cannot be served again: only forgiving makes up for it.
         let per_minute = first.2 + second.2;
         let policy = Policy { forgiven_per_day: Amount::from_micros(per_minute * 1_440), ..strict(window, 4 * window) };
@@ -96,6 +104,33 @@ fn a_download_per_mib_is_paid_to_the_octet() {
     world.step(Transition::DeliverToSeller);
     assert_eq!(world.buyer.signed().micros(), 200_000_000);
     assert_eq!(world.refusals, 0);
+}
+
+#[test]
+fn an_upload_of_many_windows_per_mib_is_paid_to_the_octet() {
+    let list = tariff(vec![rule(0, 2_000_000, 0)], 1);
+    let upload = Want {
+        uploads: 100 << 20,
+        ..want(0, 10, false)
+    };
+    let mut world = World::new(
+        list.clone(),
+        strict(1_000_000, 8_000_000),
+        vec![upload],
+        1 << 40,
+        1 << 40,
+    );
+    assert!(world.run_fair(2_000, 1 << 18, 1));
+    assert!(world.run_fair(1, 1, 6_000));
+    world.step(Transition::DeliverToSeller);
+    let octets = vec![Counters {
+        bytes: (100 << 20) + 10,
+        ..Counters::default()
+    }];
+    assert_eq!(world.buyer.signed(), rate(&list, &[], &octets).unwrap());
+    assert_eq!(world.refusals, 0);
+    let account = super::world::ACCOUNT;
+    assert!(world.exposure.debt(&account).owed().is_zero());
 }
 
 #[test]

@@ -70,7 +70,6 @@ fn head(number: u64) -> Head {
         response: ResponseId(number),
         rule: 0,
         key: None,
-        uploaded: 0,
     }
 }
 

@@ -9,13 +9,16 @@ use madang_protocol::{
     amount::Amount,
     ids::{AccountId, GrantId},
     record::{receipt::Counters, tariff::Tariff},
-    rules::{metering::RequestKey, rating::Value},
+    rules::{
+        metering::RequestKey,
+        rating::{Value, octet_price},
+    },
     sealed::{Sealed, Trust},
     session::{
         buyer::{Buyer, BuyerEvent, BuyerTerms, Ended, Head},
         exposure::{Exposure, Policy},
         frame::{BuyerFrame, ResponseId, SellerFrame},
-        seller::{Opening, Seller, SellerEvent, Terms},
+        seller::{Seller, SellerEvent},
     },
 };
 
@@ -23,9 +26,11 @@ use super::issuer::{Clock, NETWORK, SELLER, key, passport, public, seller, trust
 
 mod checks;
 mod free;
+mod requests;
 
 use free::Free;
 pub use free::Successors;
+use requests::Upload;
 
 pub const ACCOUNT: AccountId = AccountId([9; 16]);
 const DEVICE: u8 = 9;
@@ -37,6 +42,8 @@ pub struct Want {
     pub octets: u64,
     /// Whether it has an entity tag, and so goes on where it broke off.
     pub resumes: bool,
+    /// Octets of its request's body.
+    pub uploads: u64,
     /// How far the buyer has it.
     pub got: u64,
     pub done: bool,
@@ -45,6 +52,7 @@ pub struct Want {
 #[derive(Debug, Clone, Copy)]
 struct Body {
     want: usize,
+    upload: Option<Upload>,
     /// Octets not sent yet.
     left: u64,
     head_arrived: bool,
@@ -93,6 +101,7 @@ pub struct World {
     sent_to: Vec<u64>,
     best: BTreeMap<GrantId, (Vec<Counters>, Amount)>,
     open_millis: u64,
+    has_forgotten_uploads: bool,
     pub stopped: Option<madang_protocol::reject::Reject>,
     pub refusals: u64,
     pub last_refusal: Option<madang_protocol::reject::Reject>,
@@ -133,6 +142,7 @@ impl World {
             sent_to,
             best: BTreeMap::new(),
             open_millis: 0,
+            has_forgotten_uploads: false,
             stopped: None,
             refusals: 0,
             last_refusal: None,
@@ -169,45 +179,6 @@ impl World {
         self.check();
     }
 
-    fn request(&mut self, want: usize) {
-        let Some(wanted) = self.wants.get(want).copied().filter(|one| !one.done) else {
-            return;
-        };
-        let is_under_way = self.bodies.values().any(|body| body.want == want);
-        if !self.ready || !self.connected || is_under_way || self.buyer.stopped().is_some() {
-            return;
-        }
-        let from = if wanted.resumes { wanted.got } else { 0 };
-        let opening = Opening {
-            rule: wanted.rule,
-            key: self.key_of(want),
-            offset: Some(from),
-            uploaded: 0,
-        };
-        match self
-            .seller
-            .open_response(&mut self.exposure, &opening, self.clock.now)
-        {
-            Ok(opened) => {
-                assert_ne!(opened.terms, Terms::Free);
-                let left = wanted.octets - from;
-                self.wants[want].got = from;
-                let body = Body {
-                    want,
-                    left,
-                    head_arrived: false,
-                    in_flight: 0,
-                    is_opened_at_buyer: false,
-                };
-                self.bodies.insert(opened.response, body);
-            }
-            Err(reject) => {
-                self.refusals += 1;
-                self.last_refusal = Some(reject);
-            }
-        }
-    }
-
     fn key_of(&self, want: usize) -> Option<RequestKey> {
         let wanted = self.wants[want];
         wanted.resumes.then_some(RequestKey([want as u8; 16]))
@@ -216,7 +187,7 @@ impl World {
     fn send(&mut self, octets: u64) {
         for id in self.bodies.keys().copied().collect::<Vec<_>>() {
             let body = self.bodies[&id];
-            if body.left == 0 {
+            if !self.upload(id, octets) || body.left == 0 {
                 continue;
             }
             let wanted = octets.min(body.left);
@@ -226,8 +197,7 @@ impl World {
                 .unwrap();
             assert!(taken <= wanted);
             let wanted = self.wants[body.want];
-            let price =
-                madang_protocol::rules::rating::octet_price(&self.tariff.rules[wanted.rule]);
+            let price = octet_price(&self.tariff.rules[wanted.rule]);
             // Octets that were sent before are no new loss, where their place in the whole is known.
             let position = wanted.octets - body.left + taken;
             let fresh = if wanted.resumes {
@@ -251,12 +221,14 @@ impl World {
         for id in self.bodies.keys().copied().collect::<Vec<_>>() {
             let body = self.bodies[&id];
             let want = self.wants[body.want];
+            if body.upload.is_some() {
+                continue;
+            }
             if !body.head_arrived {
                 let head = Head {
                     response: id,
                     rule: want.rule,
                     key: self.key_of(body.want),
-                    uploaded: 0,
                 };
                 self.bodies.get_mut(&id).unwrap().head_arrived = true;
                 self.heads[want.rule] += 1;
@@ -295,6 +267,9 @@ impl World {
         };
         self.seller
             .close_response(&mut self.exposure, id, self.clock.now);
+        if let Some(upload) = body.upload {
+            self.buyer.close_upload(upload.id, self.clock.now);
+        }
         if body.is_opened_at_buyer {
             self.buyer.close_response(id, ended, self.clock.now);
         }
@@ -302,6 +277,7 @@ impl World {
 
     fn deliver_to_seller(&mut self) {
         if let Some(frame) = self.to_seller.pop_front() {
+            let is_hello = matches!(frame, BuyerFrame::Hello(_));
             let outcome = self.seller.handle_frame(
                 frame,
                 &self.trust,
@@ -310,6 +286,9 @@ impl World {
                 self.clock.now,
             );
             assert_eq!(outcome, Ok(()), "an honest buyer's frame is refused");
+            if is_hello && std::mem::take(&mut self.has_forgotten_uploads) {
+                self.exposure.write_off(&ACCOUNT);
+            }
         }
     }
 
@@ -390,6 +369,8 @@ impl World {
         for want in self.wants.iter_mut().filter(|want| !want.done) {
             want.got = 0;
         }
+        // What it had uploaded and not signed for is never signed for, and nobody serves it again: only forgiving makes up for it.
+        self.has_forgotten_uploads = self.wants.iter().any(|want| want.uploads > 0);
         // What the seller shows is all that the buyer knows: the independent accounts start again.
         for counters in &mut self.received {
             counters.bytes = u64::MAX / 2;

@@ -57,9 +57,6 @@ impl Buyer {
             self.to_pay.push_back(head.response);
             self.pay_requests(now)?;
         }
-        if price != Price::Free && head.uploaded > 0 {
-            self.count_octets(head.response, head.uploaded, now)?;
-        }
         self.look_for_successor(grant, now);
         Ok(())
     }
@@ -78,6 +75,7 @@ impl Buyer {
             .responses
             .get_mut(&response)
             .ok_or(Reject::SESSION_UNKNOWN)?;
+        let (grant, rule) = (one.grant, one.rule);
         match one.price {
             Price::Free => return Ok(()),
             Price::Unproven(_) => {
@@ -88,7 +86,8 @@ impl Buyer {
             Price::ToBePaid => self.pay_served(response, now)?,
             Price::Counted => {}
         }
-        self.count_octets(response, octets, now)
+        // What is beyond the grant, and not beyond the budget, the seller sent at its own risk.
+        self.count_octets(grant, rule, octets, now).map(|_| ())
     }
 
     /// A response has ended.
@@ -199,15 +198,14 @@ impl Buyer {
         }
     }
 
-    fn count_octets(
+    /// Counts octets under a grant. Gives how many are beyond it, and not beyond the budget.
+    pub(super) fn count_octets(
         &mut self,
-        response: ResponseId,
+        grant: GrantId,
+        rule: usize,
         octets: u64,
         now: Moment,
-    ) -> Result<(), Reject> {
-        let Some(Response { grant, rule, .. }) = self.responses.get(&response).copied() else {
-            return Err(Reject::SESSION_UNKNOWN);
-        };
+    ) -> Result<u64, Reject> {
         let Some(tab) = self.tabs().find(|tab| tab.id() == grant) else {
             return Err(Reject::GRANT_UNKNOWN);
         };
@@ -216,11 +214,11 @@ impl Buyer {
         let (counted, held) = self.count_or_hold(grant, rule, octets, now);
         self.sign_if_due(grant, now);
         self.look_for_successor(grant, now);
-        if counted + held < octets && is_budget {
-            // What is beyond the grant, and not beyond the budget, the seller sent at its own risk.
+        let beyond = octets - (counted + held);
+        if beyond > 0 && is_budget {
             return Err(Reject::BUDGET_EXCEEDED);
         }
-        Ok(())
+        Ok(beyond)
     }
 
     fn refuse_request(&self, head: &Head) -> Result<(), Reject> {

@@ -162,6 +162,9 @@ impl Buyer {
                 for one in self.responses.values_mut().filter(|one| one.grant == id) {
                     one.grant = next.id();
                 }
+                for one in self.uploads.values_mut().filter(|one| one.grant == id) {
+                    one.grant = next.id();
+                }
             } else {
                 self.former.push(ended);
                 self.count_held(now);
@@ -225,6 +228,7 @@ impl Buyer {
     /// Every grant ends here: what was held back is counted, since no successor comes any more.
     pub(super) fn end_all(&mut self, now: Moment) {
         self.responses.clear();
+        self.uploads.clear();
         self.to_pay.clear();
         self.former.extend(self.current.take());
         self.count_held(now);

@@ -227,7 +227,7 @@ impl Seller {
             }
             self.events.push_back(SellerEvent::Honoured(receipt));
         }
-        self.admit(at, response);
+        self.admit(at, response, exposure);
         self.count_time(exposure, now);
         if self.tabs[at].is_final() && !was_final {
             self.end_grant(at, exposure, now);
@@ -293,7 +293,7 @@ impl Seller {
     }
 
     /// Lets requests go whose price is receipted: first the one that the receipt was signed for, then the longest waiting.
-    fn admit(&mut self, at: usize, named: Option<ResponseId>) {
+    fn admit(&mut self, at: usize, named: Option<ResponseId>, exposure: &mut Exposure) {
         let tab = &mut self.tabs[at];
         let id = tab.id();
         let mut waiting: Vec<ResponseId> = self
@@ -310,8 +310,14 @@ impl Seller {
             if tab.use_slot(one.rule, one.key) {
                 one.gate = Gate::Metered;
                 one.is_paid = true;
+                if std::mem::take(&mut one.is_on_credit) {
+                    exposure.act_is_paid(&self.terms.account);
+                }
                 self.events.push_back(SellerEvent::Paid(response));
             }
+        }
+        if tab.pay_left_unpaid() {
+            exposure.act_is_paid(&self.terms.account);
         }
     }
 
@@ -339,13 +345,13 @@ impl Seller {
             response.grant = next_id;
         }
         self.has_news = true;
-        self.admit_all(next_id);
+        self.admit_all(next_id, exposure);
         self.tell_window(next_id, exposure);
     }
 
-    fn admit_all(&mut self, id: GrantId) {
+    fn admit_all(&mut self, id: GrantId, exposure: &mut Exposure) {
         if let Some(at) = self.tabs.iter().position(|tab| tab.id() == id) {
-            self.admit(at, None);
+            self.admit(at, None, exposure);
         }
     }
 

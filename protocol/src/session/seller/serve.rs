@@ -45,52 +45,76 @@ impl Seller {
         if priced.is_pass_only() {
             return Err(Reject::PAYMENT_REQUIRED);
         }
-        let has_request_price = !priced.per_request.is_zero();
         self.count_time(exposure, now);
         exposure.forgive(&self.terms.account, now.time);
         let at = self.usable(now.time)?;
-        let tab = &mut self.tabs[at];
-        let known = opening.key.and_then(|key| tab.known(&key));
-        let mut response = Response::new(tab.id(), opening, Gate::Metered);
-        response.again = known
-            .filter(|_| opening.offset.is_some())
-            .unwrap_or_default();
-        if has_request_price && known.is_none() {
-            if tab.requests.is_full() {
-                return Err(Reject::GRANT_EXHAUSTED);
-            }
-            response.gate = Gate::Due;
-        }
-        let id = tab.id();
+        let mut response = Response::new(self.tabs[at].id(), opening, Gate::Metered);
+        let is_known = self.recognise(at, &mut response);
         self.refuse_debtor(exposure, at, &response)?;
-        if response.gate == Gate::Due {
-            let due = self
-                .responses
-                .values()
-                .filter(|one| one.gate == Gate::Due && one.grant == id && one.rule == opening.rule);
-            let due = due.count() as u64;
-            let tab = &mut self.tabs[at];
-            if tab.slots(opening.rule) > due && tab.use_slot(opening.rule, opening.key) {
-                response.gate = Gate::Metered;
-                response.is_paid = true;
-            } else if !tab.has_room_for_request(opening.rule, due) {
-                return Err(Reject::GRANT_EXHAUSTED);
-            }
+        if !is_known {
+            self.price_request(at, &mut response)?;
         }
-        let terms = match response.gate {
-            Gate::Due => Terms::Due,
-            Gate::Free | Gate::Metered => Terms::Metered,
-        };
-        if terms == Terms::Due && self.waiting_since.is_none() {
-            self.waiting_since = Some(now.instant);
-        }
+        let terms = self.terms_of(&response, now);
         let opened = self.insert(response, terms);
         // From here on its time counts.
         self.count_time(exposure, now);
         Ok(opened)
     }
 
-    /// How many of `wanted` octets of a response, or of a WebSocket's payload in either direction, may go now; they count as sent. Zero: wait for
+    /// Whether the grant has counted the same request before, and what of it goes again.
+    pub(super) fn recognise(&self, at: usize, response: &mut Response) -> bool {
+        let known = response.key.and_then(|key| self.tabs[at].known(&key));
+        response.again = known.filter(|_| response.has_offset).unwrap_or_default();
+        known.is_some()
+    }
+
+    /// Takes the request's price from what is receipted already, or lets the response wait for it.
+    pub(super) fn price_request(
+        &mut self,
+        at: usize,
+        response: &mut Response,
+    ) -> Result<(), Reject> {
+        let Response { rule, key, .. } = *response;
+        let due = self.due(self.tabs[at].id(), rule);
+        let tab = &mut self.tabs[at];
+        if !tab.has_request_price(rule) {
+            return Ok(());
+        }
+        if tab.requests.is_full() {
+            return Err(Reject::GRANT_EXHAUSTED);
+        }
+        if tab.slots(rule) > due && tab.use_slot(rule, key) {
+            response.is_paid = true;
+            return Ok(());
+        }
+        if !tab.has_room_for_request(rule, due) {
+            return Err(Reject::GRANT_EXHAUSTED);
+        }
+        response.gate = Gate::Due;
+        Ok(())
+    }
+
+    /// Requests of `rule` that wait for their price, or will as soon as they are answered.
+    pub(super) fn due(&self, grant: GrantId, rule: usize) -> u64 {
+        let is_due = |one: &&Response| {
+            matches!(one.gate, Gate::Due | Gate::Asked) && one.grant == grant && one.rule == rule
+        };
+        self.responses.values().filter(is_due).count() as u64
+    }
+
+    /// When the body of a response may go; one that is due waits from now on.
+    pub(super) fn terms_of(&mut self, response: &Response, now: Moment) -> Terms {
+        match response.gate {
+            Gate::Free => Terms::Free,
+            Gate::Asked | Gate::Metered => Terms::Metered,
+            Gate::Due => {
+                self.waiting_since.get_or_insert(now.instant);
+                Terms::Due
+            }
+        }
+    }
+
+    /// How many of `wanted` octets of a response, or of a WebSocket's payload to the buyer, may go now; they count as sent. Zero: wait for
     /// [`SellerEvent::Room`] or [`SellerEvent::Paid`]. Allocates nothing while the window has room.
     ///
     /// # Errors
@@ -102,26 +126,51 @@ impl Seller {
         wanted: u64,
         now: Moment,
     ) -> Result<u64, Reject> {
+        self.take_octets(exposure, response, wanted, false, now)
+    }
+
+    /// [`Self::take`] for octets of a request's body, or of a WebSocket's payload from the buyer.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_uploaded(
+        &mut self,
+        exposure: &mut Exposure,
+        response: ResponseId,
+        wanted: u64,
+        now: Moment,
+    ) -> Result<u64, Reject> {
+        self.take_octets(exposure, response, wanted, true, now)
+    }
+
+    fn take_octets(
+        &mut self,
+        exposure: &mut Exposure,
+        response: ResponseId,
+        wanted: u64,
+        is_upload: bool,
+        now: Moment,
+    ) -> Result<u64, Reject> {
         let one = self
             .responses
             .get_mut(&response)
             .ok_or(Reject::SESSION_UNKNOWN)?;
         match one.gate {
             Gate::Free => return Ok(wanted),
+            Gate::Asked if !is_upload => return Ok(0),
             Gate::Due => return Ok(0),
-            Gate::Metered => {}
+            Gate::Asked | Gate::Metered => {}
         }
         let tab = self.tabs.iter_mut().find(|tab| tab.id() == one.grant);
         let mut taken = 0;
         if let Some(tab) = tab.filter(|tab| tab.is_open_at(now.time)) {
             let floor = tab.floor();
             let account = &self.terms.account;
-            if one.backlog > 0 {
-                one.backlog -= tab.take_octets(exposure, account, one.rule, one.backlog, 0, floor);
-            }
-            if one.backlog == 0 {
-                let again = one.again_from_here();
-                taken = tab.take_octets(exposure, account, one.rule, wanted, again, floor);
+            let again = if is_upload { 0 } else { one.again_from_here() };
+            taken = tab.take_octets(exposure, account, one.rule, wanted, again, floor);
+            if is_upload {
+                one.uploaded += taken;
+            } else {
                 one.position += taken;
             }
         }
@@ -144,15 +193,19 @@ impl Seller {
             return;
         };
         let price = tab.rule(one.rule).map(octet_price).unwrap_or_default();
-        if one.is_paid && one.position == one.from {
+        if one.is_paid && one.position == one.from && !one.acts {
             tab.return_slot(one.rule);
         }
-        let unreceipted = tab.live.count_of(price).min(one.position - one.from);
+        if one.gate == Gate::Due && one.acts {
+            tab.leave_unpaid(one.rule);
+        }
+        let sent = one.position - one.from;
+        let unreceipted = tab.live.count_of(price).min(sent + one.uploaded);
         if let Some(key) = one
             .key
             .filter(|_| one.gate == Gate::Metered && one.has_offset)
         {
-            let now = (one.position - unreceipted, one.position);
+            let now = (one.position - unreceipted.min(sent), one.position);
             // Where the two touch, all of both was sent before: a second try that ends early does not forget what the first had sent.
             let before = tab.known(&key).unwrap_or_default();
             let touches = now.0 <= before.1 && before.0 <= now.1;
@@ -179,7 +232,7 @@ impl Seller {
         if is_last && owes {
             self.has_news = true;
             self.announce_time(now);
-            self.ask(id, now);
+            self.ask_receipt(id, now);
         }
         if self.responses.is_empty() {
             self.waiting_since = None;
@@ -215,7 +268,7 @@ impl Seller {
                 .tab(id)
                 .is_some_and(|tab| !tab.is_final() && tab.may_be_receipted());
             if is_open {
-                self.ask(id, now);
+                self.ask_receipt(id, now);
             }
         }
         self.events.push_back(SellerEvent::Room);
@@ -252,7 +305,7 @@ impl Seller {
             .find(|tab| !tab.is_final() && tab.grant.tariff == hash)
     }
 
-    fn usable(&self, now: UnixMillis) -> Result<usize, Reject> {
+    pub(super) fn usable(&self, now: UnixMillis) -> Result<usize, Reject> {
         let hash = self.tariff_hash;
         let fits = |tab: &super::Tab| !tab.is_final() && tab.grant.tariff == hash;
         if let Some(at) = self
@@ -271,7 +324,7 @@ impl Seller {
     }
 
     /// Refuses an account that owes its whole window already, unless what it asks for was served before, or this session can still receipt some.
-    fn refuse_debtor(
+    pub(super) fn refuse_debtor(
         &self,
         exposure: &Exposure,
         at: usize,
@@ -285,7 +338,7 @@ impl Seller {
         Ok(())
     }
 
-    fn insert(&mut self, response: Response, terms: Terms) -> Opened {
+    pub(super) fn insert(&mut self, response: Response, terms: Terms) -> Opened {
         self.last_response += 1;
         let id = ResponseId(self.last_response);
         self.responses.insert(id, response);
@@ -295,17 +348,17 @@ impl Seller {
         }
     }
 
-    fn wait(&mut self, response: ResponseId, now: Moment) {
+    pub(super) fn wait(&mut self, response: ResponseId, now: Moment) {
         let Some(grant) = self.responses.get(&response).map(|one| one.grant) else {
             return;
         };
         if self.waiting_since.is_none() {
             self.waiting_since = Some(now.instant);
         }
-        self.ask(grant, now);
+        self.ask_receipt(grant, now);
     }
 
-    fn ask(&mut self, grant: GrantId, now: Moment) {
+    fn ask_receipt(&mut self, grant: GrantId, now: Moment) {
         let is_asked = self
             .asked
             .is_some_and(|asked| now.instant.saturating_duration_since(asked) < TICK);
@@ -380,7 +433,7 @@ impl Seller {
 }
 
 impl Response {
-    fn new(grant: GrantId, opening: &Opening, gate: Gate) -> Self {
+    pub(super) fn new(grant: GrantId, opening: &Opening, gate: Gate) -> Self {
         let from = opening.offset.unwrap_or_default();
         Self {
             grant,
@@ -390,7 +443,9 @@ impl Response {
             from,
             position: from,
             has_offset: opening.offset.is_some(),
-            backlog: opening.uploaded,
+            uploaded: 0,
+            acts: false,
+            is_on_credit: false,
             again: (0, 0),
             is_paid: false,
         }

@@ -43,6 +43,10 @@ pub(super) struct Tab {
     requests_before: Requests<Unreceipted>,
     /// Requests receipted under the grant before and not yet served, by rule.
     credit: Vec<u64>,
+    /// Requests that changed something and ended before their price was receipted, by rule.
+    unpaid: Vec<u64>,
+    /// Octets that were receipted before they came, by rule: what a buyer uploads is counted when it goes.
+    prepaid: Vec<u64>,
 }
 
 /// What a receipt did.
@@ -71,6 +75,8 @@ impl Tab {
             requests: Requests::default(),
             requests_before: Requests::default(),
             credit: vec![0; rules],
+            unpaid: vec![0; rules],
+            prepaid: vec![0; rules],
         };
         tab.take_buyers_count();
         // Which requests a receipt from before a restart paid is not known any more: each may be served once.
@@ -130,6 +136,38 @@ impl Tab {
         true
     }
 
+    /// A request that changed something has ended, and its price may still be receipted.
+    pub(super) fn leave_unpaid(&mut self, rule: usize) {
+        self.unpaid[rule] += 1;
+    }
+
+    /// Pays for such requests with what is receipted and not served; whether there was one.
+    pub(super) fn pay_left_unpaid(&mut self) -> bool {
+        let mut has_paid = false;
+        for rule in 0..self.unpaid.len() {
+            while self.unpaid[rule] > 0 && self.use_slot(rule, None) {
+                self.unpaid[rule] -= 1;
+                has_paid = true;
+            }
+        }
+        has_paid
+    }
+
+    /// Whether a request of `rule` has a price of its own.
+    pub(super) fn has_request_price(&self, rule: usize) -> bool {
+        self.rule(rule)
+            .is_some_and(|rule| !rule.per_request.is_zero())
+    }
+
+    /// Whether the grant covers another octet and another millisecond of `rule`.
+    pub(super) fn has_room_for_use(&self, rule: usize) -> bool {
+        let (quotas, limit) = (&self.grant.quotas, self.grant.amount_max);
+        self.prepaid.get(rule).is_some_and(|octets| *octets > 0)
+            || octets_within(&self.tariff, quotas, &self.counters, rule, limit).min(
+                milliseconds_within(&self.tariff, quotas, &self.counters, rule, limit),
+            ) > 0
+    }
+
     /// Takes back that a request was served: nothing of its body went.
     pub(super) fn return_slot(&mut self, rule: usize) {
         self.credit[rule] += 1;
@@ -180,25 +218,53 @@ impl Tab {
             rule,
             self.grant.amount_max,
         );
-        let wanted = wanted.min(granted);
         if price.is_zero() {
-            let is_blocked = !millisecond_price(priced).is_zero()
-                && exposure.room(account, floor) < millisecond_price(priced);
-            let taken = if is_blocked { 0 } else { wanted };
-            self.counters[rule].bytes += taken;
-            return taken;
+            return if self.is_out_of_time(exposure, account, rule, floor) {
+                0
+            } else {
+                let prepaid = self.take_prepaid(rule, wanted);
+                let taken = (wanted - prepaid).min(granted);
+                self.counters[rule].bytes += taken;
+                prepaid + taken
+            };
         }
         let repeated = wanted
+            .min(granted)
             .min(again)
             .min(exposure.debt(account).lost.count_of(price));
-        let fresh = (wanted - repeated).min(exposure.room(account, floor).count_of(price));
+        let prepaid = self.take_prepaid(rule, wanted - repeated);
+        let fresh = (wanted - repeated - prepaid)
+            .min(granted - repeated)
+            .min(exposure.room(account, floor).count_of(price));
         exposure.serve_again(account, price.times(repeated));
         if fresh > 0 {
             exposure.serve(account, price.times(fresh));
         }
         self.live += price.times(repeated + fresh);
         self.counters[rule].bytes += repeated + fresh;
-        repeated + fresh
+        repeated + prepaid + fresh
+    }
+
+    /// Takes of what was receipted before it came: it is counted, and stands in no window.
+    fn take_prepaid(&mut self, rule: usize, wanted: u64) -> u64 {
+        let taken = self.prepaid[rule].min(wanted);
+        self.prepaid[rule] -= taken;
+        taken
+    }
+
+    /// Whether only time has a price, and neither the account's room nor the grant has another millisecond.
+    fn is_out_of_time(
+        &self,
+        exposure: &Exposure,
+        account: &AccountId,
+        rule: usize,
+        floor: Value,
+    ) -> bool {
+        let price = self.rule(rule).map(millisecond_price).unwrap_or_default();
+        let (quotas, limit) = (&self.grant.quotas, self.grant.amount_max);
+        !price.is_zero()
+            && (exposure.room(account, floor) < price
+                || milliseconds_within(&self.tariff, quotas, &self.counters, rule, limit) == 0)
     }
 
     /// Counts as many milliseconds of `elapsed` as the grant and the account's room allow.
@@ -261,18 +327,35 @@ impl Tab {
                 passes.push((at, bought.passes));
             }
         }
-        let used = paid - ahead;
+        let beyond = self.beyond_count(&next.counters);
+        let used = paid - ahead - beyond;
         let from_live = used.min(self.live);
         self.live -= from_live;
         self.given_up -= used - from_live;
-        exposure.honour(account, from_live, used - from_live, ahead);
-        for (counted, signed) in self.counters.iter_mut().zip(&next.counters) {
+        // What was signed for beyond the count pays what is lost first; the rest is yet to come.
+        let mut to_come = beyond - (exposure.debt(account).lost - (used - from_live));
+        exposure.honour(account, from_live, used - from_live + beyond, ahead);
+        let rules = self.tariff.rules.iter().zip(&mut self.prepaid);
+        let counts = self.counters.iter_mut().zip(&next.counters);
+        for ((counted, signed), (rule, prepaid)) in counts.zip(rules) {
+            let octets = signed.bytes.saturating_sub(counted.bytes);
+            let octets = octets.min(to_come.count_of(octet_price(rule)));
+            *prepaid = prepaid.saturating_add(octets);
+            to_come -= octet_price(rule).times(octets);
             counted.bytes = counted.bytes.max(signed.bytes);
             counted.milliseconds = counted.milliseconds.max(signed.milliseconds);
             counted.passes = signed.passes;
         }
         self.receipt = Some(next.clone());
         Ok(Effect::Honoured { passes })
+    }
+
+    /// What the octets cost that are signed for and not counted.
+    fn beyond_count(&self, signed: &[Counters]) -> Value {
+        let counts = self.counters.iter().zip(signed).zip(&self.tariff.rules);
+        counts.fold(Value::ZERO, |sum, ((counted, signed), rule)| {
+            sum + octet_price(rule).times(signed.bytes.saturating_sub(counted.bytes))
+        })
     }
 
     /// A response has ended of which so much is not receipted.
@@ -324,6 +407,8 @@ impl Tab {
             let receipted = self.receipted(rule);
             next.credit[rule] += self.slots(rule);
             self.credit[rule] = 0;
+            next.unpaid[rule] += std::mem::take(&mut self.unpaid[rule]);
+            next.prepaid[rule] += std::mem::take(&mut self.prepaid[rule]);
             let (from, to) = (&mut self.counters[rule], &mut next.counters[rule]);
             to.bytes = (to.bytes + (from.bytes - receipted.bytes)).min(COUNTER_MAX);
             to.milliseconds =

@@ -62,7 +62,7 @@ struct Counts {
 }
 
 impl Meter for Counts {
-    fn poll_allowance(&self, _: Direction, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
+    fn poll_allowance(&self, _: Direction, _: u64, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
         Poll::Ready(Ok(1000))
     }
 

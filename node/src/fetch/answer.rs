@@ -1,0 +1,61 @@
+//! What another node's answer says beside its content.
+
+use std::io;
+
+use http::{Response, header};
+use http_body_util::{BodyExt, Limited};
+use madang_protocol::{
+    broker::PROBLEM_PREFIX,
+    reject::Reject,
+    session::frame::{RESPONSE_HEADER, SESSION_HEADER},
+};
+
+use crate::web::Body;
+
+/// Octets of a problem document that is read.
+const PROBLEM_BYTES_MAX: usize = 16 * 1_024;
+
+/// Without the headers that speak between the two nodes.
+pub(super) fn cleaned(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().remove(RESPONSE_HEADER);
+    response.headers_mut().remove(SESSION_HEADER);
+    response
+}
+
+/// This node's own refusal to go on with an upload, if that is what broke an exchange off.
+pub(super) fn refused_within(error: &(dyn std::error::Error + 'static)) -> Option<Reject> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
+        .copied()
+        .next()
+}
+
+pub(super) fn is_problem(response: &Response<Body>) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
+}
+
+/// The refusal that a problem document of a node's own tells.
+pub(super) async fn problem_code(response: Response<Body>) -> Reject {
+    let unknown = Reject::PAYMENT_REQUIRED;
+    let Ok(octets) = Limited::new(response.into_body(), PROBLEM_BYTES_MAX)
+        .collect()
+        .await
+    else {
+        return unknown;
+    };
+    let Ok(problem) = serde_json::from_slice::<serde_json::Value>(&octets.to_bytes()) else {
+        return unknown;
+    };
+    let is_ours = problem["type"]
+        .as_str()
+        .is_some_and(|kind| kind.starts_with(PROBLEM_PREFIX));
+    let code = problem["code"]
+        .as_u64()
+        .and_then(|code| u16::try_from(code).ok())
+        .filter(|_| is_ours);
+    code.map_or(unknown, Reject)
+}
