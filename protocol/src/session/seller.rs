@@ -171,7 +171,7 @@ struct Response {
     /// Whether the request changes something, and whether that stands as owed.
     acts: bool,
     is_on_credit: bool,
-    /// What of the same request was sent before and not receipted.
+    /// What of the same request was sent before.
     again: (u64, u64),
     is_paid: bool,
 }

@@ -154,3 +154,29 @@ fn a_receipt_lost_with_the_line_still_pays_its_request() {
     assert!(world.run_fair(50, 10, 20));
     assert_eq!(world.buyer.counted().micros(), 2_000);
 }
+
+#[test]
+fn who_lost_the_beginning_with_its_receipts_gets_it_again_without_being_forgiven_anything() {
+    let list = tariff(vec![rule(0, 3_000_000, 0)], 1);
+    let wants = vec![want(0, 100_000, true)];
+    let mut world = World::new(list, strict(0, 0), wants, 1 << 40, 1 << 40);
+    let begin = [
+        Transition::Connect,
+        Transition::DeliverToSeller,
+        Transition::DeliverToBuyer,
+        Transition::DeliverToSeller,
+        Transition::DeliverToBuyer,
+        Transition::Request(0),
+        Transition::DeliverBody(1),
+        Transition::Send(32_768),
+        Transition::DeliverBody(32_768),
+        Transition::DeliverToSeller,
+    ];
+    for step in begin {
+        world.step(step);
+    }
+    // A whole window is on its way, and what is receipted already stands before it.
+    world.step(Transition::Send(100_000));
+    world.step(Transition::ForgetBuyer);
+    assert!(world.run_fair(600, 1_000, 20), "{}", world.describe());
+}

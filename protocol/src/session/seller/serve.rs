@@ -205,7 +205,8 @@ impl Seller {
             .key
             .filter(|_| one.gate == Gate::Metered && one.has_offset)
         {
-            let now = (one.position - unreceipted.min(sent), one.position);
+            // All of it, receipted or not: a buyer that lost the beginning has nothing to sign for until it gets it again.
+            let now = (one.from, one.position);
             // Where the two touch, all of both was sent before: a second try that ends early does not forget what the first had sent.
             let before = tab.known(&key).unwrap_or_default();
             let touches = now.0 <= before.1 && before.0 <= now.1;
