@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Addresses, Node, SiteError,
     addresses::announced,
+    alone::ask_while_alone,
     catalogue::{Catalogue, CatalogueError, Published},
     check_site,
     presence::Reporter,
@@ -276,7 +277,10 @@ impl App {
             "addresses",
             follow(listening, announce, addresses, stop.clone()),
         );
+        let (mesh, again) = (self.node.mesh.clone(), Arc::clone(&sign_in.again));
+        let connected = async move || Some(mesh.connected_peers().await.ok()?.len());
         tasks.spawn("sign-in", sign_in.run(stop.clone()));
+        tasks.spawn("alone", ask_while_alone(connected, again, stop.clone()));
         tasks.spawn("publish", publisher.run(stop.clone()));
         tasks.spawn("presence", presence.run(stop.clone()));
         tasks.spawn("usage", usage.run(stop.clone()));

@@ -5,6 +5,7 @@
 //! * [`Running::shutdown`] ends them politely; dropping a [`Running`] ends them at once.
 
 mod addresses;
+mod alone;
 mod build;
 mod catalogue;
 mod node;

@@ -101,6 +101,7 @@ pub(super) struct Service {
     next_save: Instant,
     passport_shown: Option<madang_protocol::time::UnixMillis>,
     revocations_seen: u64,
+    descriptor_seen: u64,
 }
 
 impl Service {
@@ -122,9 +123,11 @@ impl Service {
             tellings: 0,
             has_unsaved: false,
             next_housekeeping: now,
-            next_save: now + SAVE_INTERVAL,
+            // The first peers are remembered soon: a node that is killed says no goodbye.
+            next_save: now + HOUSEKEEPING,
             passport_shown: None,
             revocations_seen: 0,
+            descriptor_seen: 0,
             parts,
         }
     }
@@ -387,13 +390,21 @@ impl Service {
 
     /// The passport was renewed, somebody was revoked, or neither.
     fn on_standing(&mut self) {
-        let (passport, revocations) = {
+        let (passport, revocations, descriptor) = {
             let standing = self.standing.borrow_and_update();
             (
                 standing.passport.as_ref().map(|passport| passport.issued),
                 standing.revocations.clone(),
+                standing.descriptor.sequence,
             )
         };
+        if descriptor != self.descriptor_seen {
+            self.descriptor_seen = descriptor;
+            // Other entrances: whoever is alone dials them at once.
+            if self.parts.shared.with(|inner| inner.links.is_empty()) {
+                self.bootstrap.lost(Instant::now());
+            }
+        }
         if passport != self.passport_shown {
             self.passport_shown = passport;
             self.parts.shared.with(|inner| {
