@@ -8,7 +8,12 @@ use std::{
 
 use thiserror::Error;
 
-use crate::{cli::Service, files, home::Home};
+use crate::{
+    cli::Service,
+    files,
+    home::Home,
+    standing::{Keeper, StandingError},
+};
 
 /// The unit's name.
 const UNIT: &str = "madang.service";
@@ -38,6 +43,12 @@ pub enum ServiceError {
     /// A path that a unit file cannot hold.
     #[error("the path {0} cannot stand in a unit file; choose one without control characters")]
     Path(PathBuf),
+    /// There is nothing to start yet.
+    #[error("this node has not joined a network yet; run `madang join URL` first")]
+    NotJoined,
+    /// What was joined cannot be read.
+    #[error(transparent)]
+    Standing(#[from] StandingError),
     /// There is no unit to remove.
     #[error("the service is not installed")]
     NotInstalled,
@@ -56,6 +67,9 @@ pub fn run(home: &Home, command: &Service) -> Result<Vec<String>, ServiceError> 
 }
 
 fn install(home: &Home, unit: &Path) -> Result<Vec<String>, ServiceError> {
+    if Keeper::open(home)?.is_none() {
+        return Err(ServiceError::NotJoined);
+    }
     let failed = |source| ServiceError::File {
         path: unit.to_owned(),
         source,

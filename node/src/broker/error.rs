@@ -35,7 +35,7 @@ impl BrokerError {
 #[derive(Debug, Clone, Error)]
 pub enum Unreachable {
     /// No connection, or it broke.
-    #[error("{0}")]
+    #[error("{}", root(.0.as_ref()))]
     Connection(Arc<dyn std::error::Error + Send + Sync>),
     /// The time for an answer passed.
     #[error("no answer in time")]
@@ -46,6 +46,13 @@ pub enum Unreachable {
     /// A server in front of the anchor answered in its place.
     #[error("HTTP status {0}")]
     Status(u16),
+}
+
+/// The innermost cause, which is what a person can do something about: "client error" is not.
+fn root<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source())
+        .last()
+        .unwrap_or(error)
 }
 
 /// What is wrong with an answer.

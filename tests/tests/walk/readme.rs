@@ -1,21 +1,15 @@
 //! The README's walk by hand, as a stranger pastes it: every command of that section, as separate processes, in a folder of its own.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
-
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    os::unix::fs::symlink,
     path::Path,
-    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use tempfile::TempDir;
+use crate::yard::Yard;
 
-const NODE: &str = env!("CARGO_BIN_EXE_node_process");
-const PROVIDER: &str = env!("CARGO_BIN_EXE_anchor_process");
 /// Where the walk has its anchor. A test takes a free port instead.
 const ANCHOR: &str = "127.0.0.1:8440";
 /// With this command the walk begins to end.
@@ -26,90 +20,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Before this command, the buyer's proxy gets free ports too.
 const BUYER_UP: &str = "madang --home $yard/joon up --bg";
 
-/// A yard of its own, and the programs by their names. What was left running in it ends with it.
-struct Walk {
-    yard: TempDir,
-    programs: TempDir,
-}
-
-impl Walk {
-    /// Runs `commands` as a shell does that stops at the first one that fails; gives what it said.
-    fn run(&self, commands: &str) -> String {
-        let path = std::env::var("PATH").unwrap();
-        let output = self.yard.path().join("output");
-        // A file and no pipe: what goes on in the background keeps it open.
-        let file = fs::File::create(&output).unwrap();
-        let status = Command::new("bash")
-            .args(["-euxo", "pipefail", "-c", commands])
-            .env("PATH", format!("{}:{path}", self.programs.path().display()))
-            .env("yard", self.yard.path())
-            .env_remove("DISPLAY")
-            .env_remove("WAYLAND_DISPLAY")
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .status()
-            .unwrap();
-        let said = fs::read_to_string(&output).unwrap();
-        assert!(status.success(), "{said}");
-        said
-    }
-
-    /// The buyer's bill once the seller has handed in its receipts.
-    fn bill(&self) -> String {
-        let started = Instant::now();
-        loop {
-            let bill = Command::new(NODE)
-                .arg("--home")
-                .arg(self.yard.path().join("joon"))
-                .arg("bill")
-                .output()
-                .unwrap();
-            let bill = String::from_utf8(bill.stdout).unwrap();
-            if bill.lines().count() > 1 {
-                return bill;
-            }
-            assert!(started.elapsed() < SETTLED_WITHIN, "{bill}");
-            thread::sleep(LOOK_EVERY);
-        }
-    }
-}
-
-impl Drop for Walk {
-    fn drop(&mut self) {
-        for (program, home) in [(NODE, "joon"), (NODE, "mina"), (PROVIDER, "anchor")] {
-            let down = Command::new(program)
-                .arg("--home")
-                .arg(self.yard.path().join(home))
-                .arg("down")
-                .output();
-            // Most often it is gone already, which the command says too.
-            drop(down);
-        }
-    }
-}
-
 #[test]
 fn the_walk_in_the_readme_does_what_the_readme_says() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let commands = commands(&fs::read_to_string(readme).unwrap());
-    let programs = tempfile::tempdir().unwrap();
-    for (name, program) in [("madang", NODE), ("madang-anchor", PROVIDER)] {
-        symlink(program, programs.path().join(name)).unwrap();
-    }
-    let walk = Walk {
-        yard: tempfile::tempdir().unwrap(),
-        programs,
-    };
+    let yard = Yard::new();
     let (walked, ended) = commands.split_once(BUYER_DOWN).unwrap();
-    let said = walk.run(walked);
+    let said = yard.run(walked);
     assert!(said.contains("/waves.bin"), "{said}");
     assert!(said.contains("mina       has prices  anyone"), "{said}");
 
     // 20,000,000 octets at 2 KRW each MiB, rounded up to a millionth; the tax of 10 % is contained, as the network says.
     let paid = (20_000_000 * 2_000_000_u128).div_ceil(1 << 20);
     let tax = paid - (paid * 10_000).div_ceil(11_000);
-    let bill = walk.bill();
+    let bill = bill(&yard);
     let line = bill.lines().nth(1).unwrap();
     let cells: Vec<&str> = line.split_whitespace().collect();
     let told = ["purchase", "mina", "mina", "0", "20000000"].map(str::to_owned);
@@ -120,7 +44,7 @@ fn the_walk_in_the_readme_does_what_the_readme_says() {
     };
     assert_eq!(amount(4), paid, "{bill}");
     assert!(amount(1).abs_diff(tax) <= 1, "{bill}");
-    let wallet = walk.run("madang --home $yard/joon wallet");
+    let wallet = yard.run("madang --home $yard/joon wallet");
     let left = 20_000_000_000 - paid;
     let left = format!("in the wallet {}.{:06}", left / 1_000_000, left % 1_000_000);
     let flat = wallet.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -129,9 +53,26 @@ fn the_walk_in_the_readme_does_what_the_readme_says() {
         "{left} is not in {wallet}"
     );
 
-    walk.run(&format!("{BUYER_DOWN}{ended}"));
-    let status = walk.run("madang-anchor --home $yard/anchor ledger check");
+    yard.run(&format!("{BUYER_DOWN}{ended}"));
+    let status = yard.run("madang-anchor --home $yard/anchor ledger check");
     assert!(status.contains("the books balance"), "{status}");
+}
+
+/// The buyer's bill once the seller has handed in its receipts.
+fn bill(yard: &Yard) -> String {
+    let started = Instant::now();
+    loop {
+        let said = yard.run("madang --home $yard/joon bill");
+        let bill: Vec<&str> = said
+            .lines()
+            .skip_while(|line| !line.starts_with("time "))
+            .collect();
+        if bill.len() > 1 && bill[1].contains("purchase") {
+            return bill.join("\n");
+        }
+        assert!(started.elapsed() < SETTLED_WITHIN, "{said}");
+        thread::sleep(LOOK_EVERY);
+    }
 }
 
 /// The commands of "By hand", without those that build, on ports that are free.
