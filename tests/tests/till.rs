@@ -4,6 +4,7 @@
 
 use std::{
     convert::Infallible,
+    fs,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,10 @@ use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use madang::{config::Raw, fetch::FetchError, mesh::Protocol, web::Body};
 use madang_protocol::{amount::Amount, reject::Reject, session::frame::SESSION_HEADER};
-use madang_tests::harness::{Application, Asked, Pc, World, eventually, read, serving};
+use madang_tests::harness::{
+    Application, Asked, Pc, World, eventually, folder, get, read, serving,
+};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const MIB: u64 = 1 << 20;
@@ -244,6 +248,50 @@ async fn paid_pages_work_again_at_once_after_the_sellers_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_budget_is_used_up_ends_with_an_error_and_soon() {
+    let street = Street::with(&["/events=60 KRW/min"]).await;
+    street.agreed("/events", won(2)).await;
+    let began = Instant::now();
+    let mut body = street
+        .bob()
+        .open("alice", get("/events"))
+        .await
+        .unwrap()
+        .into_body();
+    let ended = loop {
+        match body.frame().await {
+            Some(Ok(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(matches!(ended, Some(Err(_))), "{ended:?}");
+    let took = began.elapsed();
+    assert!(
+        (Duration::from_secs(2)..Duration::from_secs(12)).contains(&took),
+        "after {took:?}"
+    );
+    street.settled(won(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_raised_in_time_lets_a_stream_go_on() {
+    let street = Street::with(&["/events=60 KRW/min"]).await;
+    street.agreed("/events", won(3)).await;
+    let began = Instant::now();
+    let mut body = street
+        .bob()
+        .open("alice", get("/events"))
+        .await
+        .unwrap()
+        .into_body();
+    body.frame().await.unwrap().unwrap();
+    street.agreed("/events", won(100)).await;
+    while began.elapsed() < Duration::from_secs(7) {
+        body.frame().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_priced_path_has_one_spelling() {
     let street = Street::with(&["/in/**=100 KRW/MiB", "/free/**=free"]).await;
     let before = street.application.asked().len();
@@ -287,6 +335,63 @@ async fn somebody_elses_session_pays_for_nobody() {
         "{refusal:?}"
     );
     assert_eq!(street.asked("/act"), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_only_a_pass_opens_is_agreed_to_anew_after_an_ordinary_agreement() {
+    let street = Street::with(&["/page=500 KRW", "/club=1000 KRW/30d"]).await;
+    street.agreed("/page", won(5_000)).await;
+    street.bob().get("alice", "/page").await.unwrap();
+    let refusal = street.bob().open("alice", get("/club")).await.err();
+    assert!(
+        matches!(refusal, Some(FetchError::NotAgreed(_))),
+        "{refusal:?}"
+    );
+    street
+        .bob()
+        .agree("alice", "/club", won(5_000), true)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let got = street.bob().get("alice", "/club").await.unwrap();
+        assert_eq!(got.status, StatusCode::OK);
+    }
+    street.settled(won(1_500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_of_a_folder_has_a_second_address_without_a_price() {
+    let site = TempDir::new().unwrap();
+    fs::create_dir(site.path().join("docs")).unwrap();
+    for name in [
+        "free.txt",
+        "page.html",
+        "page.html.gz",
+        "page.html.br",
+        "docs/index.html",
+    ] {
+        fs::write(site.path().join(name), name).unwrap();
+    }
+    let mut world = World::start().await.unwrap();
+    let prices = ["/page.html=500 KRW", "/docs/index.html=500 KRW"];
+    world
+        .join("alice", serving(folder(site.path(), &prices)))
+        .await
+        .unwrap();
+    world.join("bob", Raw::default()).await.unwrap();
+    let bob = world.pc("bob").unwrap();
+    bob.find("alice", "/free.txt").await.unwrap();
+    for path in ["/docs/", "/docs/index.html"] {
+        let refusal = bob.open("alice", get(path)).await.err();
+        assert!(
+            matches!(refusal, Some(FetchError::NotAgreed(_))),
+            "{path}: {refusal:?}"
+        );
+    }
+    for path in ["/page.html.gz", "/page.html.br", "/page.html%2Egz"] {
+        let got = bob.get("alice", path).await.unwrap();
+        assert_eq!(got.status, StatusCode::NOT_FOUND, "{path}");
+    }
 }
 
 fn post(path: &str, body: Body) -> Request<Body> {

@@ -37,6 +37,17 @@ impl Open {
             })
     }
 
+    /// There is nothing now: an error when nothing more is to come.
+    fn poll_given_up(&mut self, context: &Context<'_>) -> Poll<io::Error> {
+        match self.purchase.given_up(self.response, context.waker()) {
+            Some(reject) if self.ended.is_none() => {
+                self.end(Ended::Cancelled);
+                Poll::Ready(io::Error::other(reject))
+            }
+            Some(_) | None => Poll::Pending,
+        }
+    }
+
     fn end(&mut self, ended: Ended) {
         if self.ended.is_none() {
             self.ended = Some(ended);
@@ -79,7 +90,13 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
-        match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(context) else {
+            return this
+                .open
+                .poll_given_up(context)
+                .map(|error| Some(Err(error)));
+        };
+        match frame {
             Some(Ok(frame)) => {
                 if let Some(octets) = frame.data_ref() {
                     this.open.received(octets.len())?;
@@ -188,7 +205,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoughtStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+        let Poll::Ready(read) = Pin::new(&mut this.inner).poll_read(context, buffer) else {
+            return this.open.poll_given_up(context).map(Err);
+        };
+        read?;
         match buffer.filled().len() - before {
             0 => this.open.end(Ended::Complete),
             octets => this.open.received(octets)?,

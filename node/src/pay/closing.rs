@@ -98,6 +98,8 @@ impl Buying {
         let Leave::Granted { left, .. } = leave else {
             return Ok(false);
         };
+        // It may have been raised since.
+        purchase.set_left(left);
         let dearest = (0..tariff.rules.len())
             .max_by_key(|at| tariff.rules[*at].per_mib.max(tariff.rules[*at].per_request));
         let dearest = dearest.unwrap_or(0);

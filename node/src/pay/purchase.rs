@@ -1,7 +1,9 @@
 //! One session of this node as a buyer: its machine, and who waits for what it says.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -65,6 +67,10 @@ pub(super) struct State {
     pub(super) refused: Option<Reject>,
     open: usize,
     quiet_since: Instant,
+    /// Who waits for more of a response.
+    readers: BTreeMap<ResponseId, Waker>,
+    /// Responses that are to end, and why.
+    given_up: BTreeMap<ResponseId, Reject>,
 }
 
 impl Purchase {
@@ -89,6 +95,8 @@ impl Purchase {
             refused: None,
             open: 0,
             quiet_since: Instant::now(),
+            readers: BTreeMap::new(),
+            given_up: BTreeMap::new(),
         };
         Self {
             site,
@@ -242,6 +250,19 @@ impl Purchase {
     pub(super) fn close_response(&self, response: ResponseId, ended: Ended) {
         self.with(|machine, now| machine.close_response(response, ended, now));
         self.ended();
+        let mut state = self.state.lock();
+        state.readers.remove(&response);
+        state.given_up.remove(&response);
+    }
+
+    /// Why a response is to end; otherwise its reader, for which there is nothing now, is woken when it is.
+    pub(super) fn given_up(&self, response: ResponseId, reader: &Waker) -> Option<Reject> {
+        let mut state = self.state.lock();
+        let reason = state.given_up.get(&response).copied();
+        if reason.is_none() {
+            state.readers.insert(response, reader.clone());
+        }
+        reason
     }
 
     fn ended(&self) {
@@ -350,6 +371,16 @@ impl Purchase {
             BuyerEvent::NeedSuccessor(grant) => {
                 state.wants_successor = Some(grant);
                 self.errands.notify_one();
+            }
+            BuyerEvent::UsedUp { responses, reason } => {
+                for response in responses {
+                    if state.given_up.insert(response, reason).is_none() {
+                        tracing::info!(site = %self.site, slug = reason.slug(), "a response ends early: nothing is left to pay for it, and no more is to be had");
+                    }
+                    if let Some(reader) = state.readers.remove(&response) {
+                        reader.wake();
+                    }
+                }
             }
             BuyerEvent::Refused { reject, grant } => {
                 tracing::debug!(site = %self.site, slug = reject.slug(), about_grant = grant.is_some(), "the seller refuses");

@@ -11,6 +11,7 @@ use data_encoding::HEXLOWER;
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use madang_protocol::amount::Currency;
+use socket2::SockRef;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -24,6 +25,9 @@ use crate::{
 const CONNECTIONS_MAX: usize = 1_024;
 /// A pause after a failed accept, so that a lack of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What waits in the system for a browser to read it has been received, and paid: little, where the system would keep megabytes. It doubles the number
+/// for its own bookkeeping.
+const SEND_BUFFER_BYTES: usize = 128 * 1_024;
 /// How long requests in progress may take to end at shutdown.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 
@@ -172,6 +176,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let listener = std::net::TcpListener::bind(address)?;
+    // Connections that it accepts have it too.
+    SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }

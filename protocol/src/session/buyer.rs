@@ -43,6 +43,7 @@ mod responses;
 mod succession;
 mod tab;
 mod uploads;
+mod used_up;
 
 use tab::Tab;
 use uploads::Upload;
@@ -121,6 +122,13 @@ pub enum BuyerEvent {
     /// Much of the grant is used, or more may be free under the next: ask the anchor for a successor, and present it, or say
     /// [`Buyer::handle_no_successor`].
     NeedSuccessor(GrantId),
+    /// Nothing is left for these responses, and no successor is to be had: they are to be given up.
+    UsedUp {
+        /// The responses.
+        responses: Vec<ResponseId>,
+        /// Whether it is the budget or the grant.
+        reason: Reject,
+    },
     /// The seller refuses something; a grant, if it is about one.
     Refused {
         /// Why.
@@ -194,6 +202,8 @@ pub struct Buyer {
     unsigned_since: Option<Instant>,
     counted_to: Option<Instant>,
     broken_bodies: u8,
+    /// Since when a response is open that nothing is left for.
+    used_up_since: Option<Instant>,
     /// Whether the shell knows that the grant in use was accepted on this stream.
     is_ready: bool,
 }
@@ -235,6 +245,7 @@ impl Buyer {
             unsigned_since: None,
             counted_to: None,
             broken_bodies: 0,
+            used_up_since: None,
             is_ready: false,
         }
     }
@@ -332,7 +343,8 @@ impl Buyer {
                 + ANSWER_EVERY
         });
         let successor = self.successor_awaited_until();
-        bodies.chain(receipt).chain(answer).chain(successor).min()
+        let waits = bodies.chain(receipt).chain(answer).chain(successor);
+        waits.chain(self.used_up_until()).min()
     }
 
     fn tabs(&self) -> impl Iterator<Item = &Tab> {

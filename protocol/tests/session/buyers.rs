@@ -23,11 +23,11 @@ use super::{
     },
 };
 
-fn account(number: u8) -> AccountId {
+pub fn account(number: u8) -> AccountId {
     AccountId([number; 16])
 }
 
-fn opening() -> Opening {
+pub fn opening() -> Opening {
     Opening {
         rule: 0,
         key: None,
@@ -36,7 +36,7 @@ fn opening() -> Opening {
 }
 
 /// A session with a fresh grant of `device`.
-fn admitted(
+pub fn admitted(
     device: u8,
     account: AccountId,
     list: &Sealed<Tariff>,
@@ -68,7 +68,7 @@ fn admitted(
 }
 
 /// Takes all that it is given, signing nothing. Gives the octets.
-fn plunder(seller: &mut Seller, exposure: &mut Exposure, clock: &Clock) -> u64 {
+pub fn plunder(seller: &mut Seller, exposure: &mut Exposure, clock: &Clock) -> u64 {
     let Ok(opened) = seller.open_response(exposure, &opening(), clock.now) else {
         return 0;
     };
@@ -86,7 +86,7 @@ fn plunder(seller: &mut Seller, exposure: &mut Exposure, clock: &Clock) -> u64 {
     taken
 }
 
-fn receipt(
+pub fn receipt(
     device: u8,
     list: &Sealed<Tariff>,
     sequence: u64,
@@ -107,7 +107,7 @@ fn receipt(
     Sealed::sign(receipt, NETWORK, &key(device)).unwrap()
 }
 
-fn octets(bytes: u64) -> Counters {
+pub fn octets(bytes: u64) -> Counters {
     Counters {
         bytes,
         ..Counters::default()

@@ -7,4 +7,5 @@ mod free;
 mod honest;
 mod issuer;
 mod sellers;
+mod waiting;
 mod world;

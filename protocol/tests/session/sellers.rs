@@ -218,6 +218,82 @@ fn asking_in_a_loop_costs_no_signatures() {
     );
 }
 
+/// Time passes and the seller announces it; gives which responses are given up, and why.
+fn announced(
+    buyer: &mut Buyer,
+    clock: &mut Clock,
+    milliseconds: u64,
+) -> (bool, Option<(Vec<ResponseId>, Reject)>) {
+    clock.pass(1_000);
+    let elapsed = Elapsed {
+        grant: GRANT,
+        rules: vec![RuleTime {
+            rule: 0,
+            milliseconds,
+        }],
+    };
+    buyer
+        .handle_frame(SellerFrame::Elapsed(elapsed), &trust(), clock.now)
+        .unwrap();
+    buyer.handle_timeout(clock.now);
+    let (mut is_asked, mut given_up) = (false, None);
+    while let Some(event) = buyer.poll_event() {
+        match event {
+            BuyerEvent::NeedSuccessor(_) => is_asked = true,
+            BuyerEvent::UsedUp { responses, reason } => given_up = Some((responses, reason)),
+            BuyerEvent::Welcomed { .. }
+            | BuyerEvent::Ready(_)
+            | BuyerEvent::Signed(_)
+            | BuyerEvent::Final(_)
+            | BuyerEvent::Refused { .. }
+            | BuyerEvent::Stopped(_)
+            | BuyerEvent::Closed => {}
+        }
+    }
+    (is_asked, given_up)
+}
+
+#[test]
+fn a_stream_that_nothing_is_left_for_is_given_up_once_no_successor_is_to_be_had() {
+    let mut clock = Clock::new();
+    // A minute costs 60,000: the budget lasts five seconds.
+    let mut buyer = ready(vec![rule(0, 0, 60_000)], 1_000_000, 5_000, &clock);
+    buyer.open_response(&head(1), clock.now).unwrap();
+    let mut asked = 0;
+    for second in 1..=12 {
+        let (is_asked, given_up) = announced(&mut buyer, &mut clock, second * 1_000);
+        if is_asked {
+            asked += 1;
+            buyer.handle_no_successor(GRANT, clock.now);
+        }
+        if let Some((responses, reason)) = given_up {
+            assert_eq!(responses, [ResponseId(1)]);
+            assert_eq!(reason, Reject::BUDGET_EXCEEDED);
+            assert!((6..=8).contains(&second), "after {second} seconds");
+            assert_eq!(asked, 1, "once more, when nothing is left");
+            assert_eq!(buyer.counted().micros(), 5_000);
+            return;
+        }
+    }
+    panic!("the stream hangs");
+}
+
+#[test]
+fn a_budget_that_is_raised_in_time_lets_a_stream_go_on() {
+    let mut clock = Clock::new();
+    let mut buyer = ready(vec![rule(0, 0, 60_000)], 1_000_000, 5_000, &clock);
+    buyer.open_response(&head(1), clock.now).unwrap();
+    for second in 1..=20 {
+        let (is_asked, given_up) = announced(&mut buyer, &mut clock, second * 1_000);
+        assert_eq!(given_up, None);
+        if is_asked {
+            buyer.set_budget(Amount::from_micros(1_000_000));
+            buyer.handle_no_successor(GRANT, clock.now);
+        }
+    }
+    assert_eq!(buyer.counted().micros(), 20_000);
+}
+
 #[test]
 fn a_budget_is_never_signed_over() {
     let clock = Clock::new();

@@ -407,6 +407,7 @@ impl World {
                     self.refusals += 1;
                     assert_eq!(reject, madang_protocol::reject::Reject::RECEIPT_OVERDUE);
                 }
+                BuyerEvent::UsedUp { reason, .. } => self.stopped = Some(reason),
                 BuyerEvent::Welcomed { .. } | BuyerEvent::Closed => {}
             }
         }

@@ -208,6 +208,7 @@ impl Buyer {
                 since: now.instant,
             });
             self.sign_if_due(id, now);
+            self.look_for_used_up(now);
         }
         Ok(())
     }
@@ -219,6 +220,8 @@ impl Buyer {
             self.count_millis(elapsed.grant, time, now);
         }
         self.sign_if_due(elapsed.grant, now);
+        self.look_for_successor(elapsed.grant, now);
+        self.look_for_used_up(now);
         Ok(())
     }
 

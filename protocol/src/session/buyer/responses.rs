@@ -175,6 +175,7 @@ impl Buyer {
         for id in self.ids() {
             self.sign_if_due(id, now);
         }
+        self.look_for_used_up(now);
     }
 
     pub(super) fn ids(&self) -> Vec<GrantId> {

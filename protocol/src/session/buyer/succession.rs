@@ -37,6 +37,7 @@ impl Buyer {
         if let Err(reject) = self.go_on(now) {
             self.stop(reject);
         }
+        self.look_for_used_up(now);
     }
 
     /// Until when something waits for a successor.

@@ -64,6 +64,8 @@ pub(super) struct Tab {
     /// Free use is of the periods of this time.
     free_as_of: UnixMillis,
     pub(super) successor: Successor,
+    /// Whether a successor was asked for when nothing was left.
+    pub(super) has_asked_last: bool,
 }
 
 impl Tab {
@@ -82,6 +84,7 @@ impl Tab {
             held_octets: vec![0; rules],
             free_as_of,
             successor: Successor::Unasked,
+            has_asked_last: false,
         }
     }
 
