@@ -110,6 +110,21 @@ mod tests {
     }
 
     #[test]
+    fn what_would_encode_differently_is_refused() {
+        // A set of two whose larger comes first: read all the same, and written otherwise. No record holds one; the check stands for what may come.
+        let octets = [2, 0, 0, 0, 0, 0, 0, 0, 7, 5];
+        assert_eq!(
+            decode::<std::collections::BTreeSet<u8>>(&octets, 16),
+            Err(DecodeError::NotCanonical)
+        );
+        assert_eq!(
+            crate::reject::Reject::from(DecodeError::NotCanonical),
+            crate::reject::Reject::RECORD_NOT_CANONICAL
+        );
+        assert_eq!(decode::<Vec<u8>>(&octets, 16), Ok(vec![7, 5]));
+    }
+
+    #[test]
     fn integers_are_fixed_width_little_endian() {
         assert_eq!(
             encode(&(5_u8, 250_u32, vec![7_u16])),
