@@ -199,6 +199,25 @@ async fn what_acts_is_asked_once_and_paid_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_acts_is_not_asked_of_the_application_when_the_grant_has_nothing_left_for_it() {
+    let street = Street::with(&["/act=500 KRW"]).await;
+    street.agreed("/act", won(700)).await;
+    let first = street.bob().open("alice", post("/act", full("hello")));
+    assert_eq!(
+        read(first.await.unwrap()).await.unwrap().status,
+        StatusCode::OK
+    );
+    let second = street.bob().open("alice", post("/act", full("hello")));
+    let refusal = second.await.err();
+    assert!(
+        matches!(refusal, Some(FetchError::OverBudget(_))),
+        "{refusal:?}"
+    );
+    assert_eq!(street.asked("/act").len(), 1);
+    street.settled(won(500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_post_is_never_sent_twice() {
     let mut street = Street::with(&["/act=500 KRW"]).await;
     street.agreed("/act", won(2_000)).await;
