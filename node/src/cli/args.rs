@@ -175,12 +175,12 @@ pub struct Bill {
 pub enum Consent {
     /// Agree to pay a site, at its prices of now
     Agree {
-        /// The site
+        /// The site, or a page of it with a price, such as alice/reports/1
         site: String,
         /// At most this in all, such as '2000 KRW'
         #[arg(long, value_name = "AMOUNT")]
         max: String,
-        /// The path whose price you agree to; its pass is bought where there is one
+        /// Buy the pass that opens this path, where there is one
         #[arg(long, value_name = "PATH")]
         pass: Option<String>,
     },

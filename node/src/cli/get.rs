@@ -1,7 +1,8 @@
 //! `madang get`: downloads through the running daemon, goes on where it stopped, and checks what it got.
 
 use std::{
-    fs::{File, OpenOptions},
+    cell::Cell,
+    fs::File,
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -12,14 +13,15 @@ use data_encoding::BASE64;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use indicatif::{ProgressBar, ProgressStyle};
+use madang_protocol::reject::Reject;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{args::Get, failure::Failure, out, target::Target};
+use super::{args::Get, failure::Failure, out, part, target::Target};
 use crate::{
     config::Money,
-    control::{self, Client, Streamed},
+    control::{self, CallError, Client, Problem, Streamed},
     files,
     home::Home,
 };
@@ -37,8 +39,11 @@ const NOTE_BYTES_MAX: usize = 16 * 1_024;
 struct Download<'a> {
     client: Client,
     target: &'a Target,
-    pay: Option<&'a str>,
+    /// Said once: to agree again at each attempt would spend it at each attempt.
+    pay: Cell<Option<&'a str>>,
     part: PathBuf,
+    /// Locked while this command runs.
+    file: File,
     note: PathBuf,
     bar: ProgressBar,
 }
@@ -73,18 +78,30 @@ pub(super) async fn get(home: &Home, args: Get) -> Result<(), Failure> {
         name.push(suffix);
         PathBuf::from(name)
     };
+    let part = beside(".part");
+    let file = part::open(&part).map_err(|error| cannot_write(&part, &error))?;
+    let file = file.ok_or_else(|| {
+        Failure::failed(format!(
+            "another `madang get` is writing {}; wait until it is done, or say another -o FILE",
+            output.display()
+        ))
+    })?;
     let download = Download {
         client: Client::new(home),
         target: &target,
-        pay: args.pay.as_deref(),
-        part: beside(".part"),
+        pay: Cell::new(args.pay.as_deref()),
+        part,
+        file,
         note: beside(".part.json"),
         bar: bar(args.quiet),
     };
-    let sha256 = download.run().await?;
-    download.bar.finish_and_clear();
-    let is_checked = sha256.is_some();
-    download.finish(sha256, &output)?;
+    let done = download.to(&output).await;
+    if done.is_err() && download.held() == 0 {
+        // Nothing to go on from: what cannot be removed does no harm.
+        let _ = remove(&download.part);
+        let _ = remove(&download.note);
+    }
+    let is_checked = done?;
     let size = std::fs::metadata(&output).map_or(0, |file| file.len());
     let checked = if is_checked {
         "checked by its digest"
@@ -120,6 +137,15 @@ fn bar(quiet: bool) -> ProgressBar {
 }
 
 impl Download<'_> {
+    /// Downloads to `output`; gives whether a digest was there to check it by.
+    async fn to(&self, output: &Path) -> Result<bool, Failure> {
+        let sha256 = self.run().await?;
+        self.bar.finish_and_clear();
+        let is_checked = sha256.is_some();
+        self.finish(sha256, output)?;
+        Ok(is_checked)
+    }
+
     /// Attempts until all is there; gives up when nothing comes any more.
     async fn run(&self) -> Result<Option<Vec<u8>>, Failure> {
         let mut fruitless = 0;
@@ -172,8 +198,9 @@ impl Download<'_> {
             }
             _ => return Err(Failure::failed(format!("the site answers {status}"))),
         };
-        let mut file = self
-            .open(start)
+        let mut file = &self.file;
+        file.set_len(start)
+            .and_then(|()| file.seek(SeekFrom::Start(start)))
             .map_err(|error| self.cannot_write(&error))?;
         self.remember(&headers)
             .map_err(|error| self.cannot_write(&error))?;
@@ -189,16 +216,32 @@ impl Download<'_> {
                 Ok(Some(Err(error))) => return Ok(Attempt::Broken(error.to_string())),
                 Ok(Some(Ok(frame))) => frame,
             };
-            if let Ok(data) = frame.into_data() {
-                file.write_all(&data)
-                    .map_err(|error| self.cannot_write(&error))?;
-                self.bar.inc(data.len() as u64);
+            match frame.into_data() {
+                Ok(data) => {
+                    file.write_all(&data)
+                        .map_err(|error| self.cannot_write(&error))?;
+                    self.bar.inc(data.len() as u64);
+                }
+                Err(frame) => {
+                    if let Some(problem) = frame.into_trailers().ok().and_then(told) {
+                        return self.ended(problem);
+                    }
+                }
             }
         }
         file.sync_all().map_err(|error| self.cannot_write(&error))?;
         Ok(Attempt::Whole {
             sha256: sha256_of(&headers),
         })
+    }
+
+    /// The daemon ended the answer. What time alone does not heal ends the download.
+    fn ended(&self, problem: Problem) -> Result<Attempt, Failure> {
+        if problem.slug() != Reject::BUDGET_EXCEEDED.slug() {
+            return Ok(Attempt::Broken(problem.title));
+        }
+        self.bar.abandon();
+        Err(CallError::Refused(problem).into())
     }
 
     /// The answer of the site; a refusal of the daemon is an error, and one that time may heal is not told apart from others.
@@ -209,13 +252,14 @@ impl Download<'_> {
             encode(&self.target.site.to_string()),
             encode(&self.target.path)
         );
-        if let Some(pay) = self.pay {
+        if let Some(pay) = self.pay.get() {
             uri.push_str(&format!("&pay={}", encode(pay)));
         }
         let mut request = Request::builder()
             .uri(uri)
             .header(header::HOST, "localhost")
             .header(header::ACCEPT_ENCODING, "identity")
+            .header(header::TE, "trailers")
             .header("want-repr-digest", "sha-256=10");
         if let Some(etag) = etag {
             request = request
@@ -231,6 +275,7 @@ impl Download<'_> {
             .headers()
             .contains_key(control::ANSWERED_BY)
         {
+            self.pay.set(None);
             return Ok(streamed);
         }
         let status = streamed.response.status();
@@ -260,17 +305,6 @@ impl Download<'_> {
         std::fs::metadata(&self.part).map_or(0, |part| part.len())
     }
 
-    fn open(&self, start: u64) -> io::Result<File> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&self.part)?;
-        file.set_len(start)?;
-        file.seek(SeekFrom::Start(start))?;
-        Ok(file)
-    }
-
     /// Only a strong ETag says that two parts are of one thing.
     fn remember(&self, headers: &HeaderMap) -> io::Result<()> {
         let etag = headers
@@ -290,8 +324,8 @@ impl Download<'_> {
     }
 
     fn forget(&self) {
-        // What cannot be removed is overwritten by the next attempt.
-        let _ = remove(&self.part);
+        // What cannot be emptied is overwritten by the next attempt. The file stays, since its lock does.
+        let _ = self.file.set_len(0);
         let _ = remove(&self.note);
     }
 
@@ -311,8 +345,17 @@ impl Download<'_> {
     }
 
     fn cannot_write(&self, error: &io::Error) -> Failure {
-        Failure::failed(format!("cannot write {}: {error}", self.part.display()))
+        cannot_write(&self.part, error)
     }
+}
+
+fn cannot_write(part: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot write {}: {error}", part.display()))
+}
+
+/// Why the daemon ended an answer, where it did.
+fn told(trailers: HeaderMap) -> Option<Problem> {
+    serde_json::from_slice(trailers.get(control::TOLD)?.as_bytes()).ok()
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -335,12 +378,7 @@ fn hash(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    headers.get(control::LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// `bytes 5-9/10` starts at 5.

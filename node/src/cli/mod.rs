@@ -7,6 +7,7 @@ mod get;
 mod join;
 mod look;
 mod out;
+mod part;
 mod run;
 mod serve;
 mod target;

@@ -10,12 +10,17 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
-use madang_protocol::{amount::Amount, name::SiteName};
+use madang_protocol::{
+    amount::{Amount, Currency},
+    name::SiteName,
+    reject::Reject,
+};
 use serde::Deserialize;
 
 use super::{
     Problem, Shop,
     model::{self, Agree, ConsentStatus},
+    told::{LENGTH, TOLD, Told},
 };
 use crate::{
     app::Node,
@@ -55,7 +60,8 @@ pub(super) async fn fetch(
     let site = site_name(&wanted.site)?;
     let Some(most) = wanted.pay.as_deref() else {
         let request = request(&wanted.path, &headers)?;
-        return answer(shop.fetch(site, request, Paying::AsAgreed).await?);
+        let response = shop.fetch(site.clone(), request, Paying::AsAgreed).await?;
+        return answer(&node, &shop, site, response);
     };
     let budget = money(&node, most)?;
     let free = shop.fetch(
@@ -64,7 +70,7 @@ pub(super) async fn fetch(
         Paying::FreeOnly,
     );
     let quote = match free.await {
-        Ok(response) => return answer(response),
+        Ok(response) => return answer(&node, &shop, site, response),
         Err(
             FetchError::NotAgreed(quote)
             | FetchError::TariffChanged(quote)
@@ -72,9 +78,10 @@ pub(super) async fn fetch(
         ) => quote,
         Err(error) => return Err(error.into()),
     };
-    shop.agree(agreement(&quote, budget, false)).await?;
+    shop.agree(agreement(&*shop, &quote, budget, false)).await?;
     let request = request(&wanted.path, &headers)?;
-    answer(shop.fetch(site, request, Paying::AsAgreed).await?)
+    let response = shop.fetch(site.clone(), request, Paying::AsAgreed).await?;
+    answer(&node, &shop, site, response)
 }
 
 /// Looks at the prices of a path, and agrees to them.
@@ -98,12 +105,14 @@ pub(super) async fn agree(
             | FetchError::OverBudget(quote),
         ) => quote,
         Ok(_) => {
-            let title = format!("{site}{path} is free; say --path with one that has a price");
+            let title =
+                format!("{site}{path} is free; name a page with a price, as in {site}/PATH");
             return Err(Problem::new(StatusCode::CONFLICT, "free", title));
         }
         Err(error) => return Err(error.into()),
     };
-    shop.agree(agreement(&quote, budget, command.pass)).await?;
+    shop.agree(agreement(&*shop, &quote, budget, command.pass))
+        .await?;
     let mine = shop
         .standing()
         .into_iter()
@@ -171,15 +180,10 @@ fn money(node: &Node, text: &str) -> Result<Amount, Problem> {
 }
 
 /// A pass is bought when that is asked for, or when nothing else opens the path.
-fn agreement(quote: &Quote, budget: Amount, buy_pass: bool) -> Agreement {
+fn agreement(shop: &dyn Shop, quote: &Quote, budget: Amount, buy_pass: bool) -> Agreement {
     let rule = quote.tariff.rules.get(quote.rule);
     let is_pass = rule.is_some_and(|rule| rule.is_pass_only() || buy_pass && rule.pass.is_some());
-    Agreement {
-        site: quote.site.clone(),
-        tariff: quote.tariff.tariff_hash(),
-        budget,
-        pass_for_rule: is_pass.then_some(quote.rule),
-    }
+    Agreement::to(quote, budget, is_pass, &shop.standing())
 }
 
 fn request(path: &str, headers: &HeaderMap) -> Result<Request<Body>, Problem> {
@@ -199,15 +203,48 @@ fn request(path: &str, headers: &HeaderMap) -> Result<Request<Body>, Problem> {
     })
 }
 
-fn answer(response: http::Response<Body>) -> Result<Response, Problem> {
+fn answer(
+    node: &Node,
+    shop: &Arc<dyn Shop>,
+    site: SiteName,
+    response: http::Response<Body>,
+) -> Result<Response, Problem> {
     let (mut parts, body) = response.into_parts();
+    if let Some(length) = parts.headers.remove(header::CONTENT_LENGTH) {
+        parts.headers.insert(LENGTH, length);
+    }
+    let trailer = HeaderValue::from_static(TOLD);
+    parts.headers.insert(header::TRAILER, trailer);
     for name in HOP_BY_HOP {
         parts.headers.remove(name);
     }
     parts
         .headers
         .insert(ANSWERED_BY, HeaderValue::from_static("site"));
-    Ok(Response::from_parts(parts, Answer::new(body)))
+    let currency = node.standing.borrow().descriptor.currency;
+    let shop = Arc::clone(shop);
+    let words = move |reject| ended(&*shop, &site, currency, reject);
+    Ok(Response::from_parts(
+        parts,
+        Answer::new(Told::new(body, words)),
+    ))
+}
+
+/// Why this node ended an answer of `site` early.
+fn ended(shop: &dyn Shop, site: &SiteName, currency: Currency, reject: Reject) -> Problem {
+    let standing = shop.standing();
+    let mine = standing.iter().find(|one| one.agreement.site == *site);
+    match mine {
+        Some(mine) if reject == Reject::BUDGET_EXCEEDED => Problem::new(
+            StatusCode::PAYMENT_REQUIRED,
+            reject.slug(),
+            format!(
+                "the budget for {site}, or for today, is used up: {} of {} {currency} are spent; the same command with --pay AMOUNT goes on from here",
+                mine.spent, mine.agreement.budget
+            ),
+        ),
+        Some(_) | None => reject.into(),
+    }
 }
 
 fn consent(node: &Node, standing: &crate::fetch::Standing) -> ConsentStatus {
@@ -219,7 +256,7 @@ fn consent(node: &Node, standing: &crate::fetch::Standing) -> ConsentStatus {
         currency: currency.to_string(),
         budget: agreement.budget.to_string(),
         spent: standing.spent.to_string(),
-        buys_pass: agreement.pass_for_rule.is_some(),
+        buys_pass: !agreement.passes.is_empty(),
         since: standing.since.to_string(),
     }
 }
@@ -265,6 +302,12 @@ impl From<FetchError> for Problem {
                     quote.site,
                     costs(&quote)
                 ),
+            ),
+            FetchError::DayUsedUp(_) => new(
+                StatusCode::PAYMENT_REQUIRED,
+                "budget-exceeded",
+                "your budget for today is used up, over all sites; it begins anew at midnight UTC, and per_day under [budget] in madang.toml raises it"
+                    .into(),
             ),
             FetchError::NoCredit(quote) => new(
                 StatusCode::PAYMENT_REQUIRED,
@@ -314,6 +357,9 @@ impl From<ConsentError> for Problem {
     fn from(error: ConsentError) -> Self {
         match error {
             ConsentError::Refused(reject) => reject.into(),
+            ConsentError::BudgetTooLarge => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "amount-wrong", error)
+            }
             ConsentError::NotStored => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "not-stored", error)
             }

@@ -11,6 +11,7 @@ pub mod model;
 mod problem;
 mod routes;
 mod shop;
+mod told;
 
 pub(crate) use buy::ANSWERED_BY;
 pub use client::{CallError, Client, Streamed};
@@ -18,3 +19,4 @@ pub(crate) use client::{collect, judge};
 pub use listener::{BindError, Listener};
 pub use problem::Problem;
 pub use shop::{Shop, ShopOf};
+pub(crate) use told::{LENGTH, TOLD};

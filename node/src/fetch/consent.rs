@@ -1,10 +1,19 @@
 //! What a visitor agreed to pay, and takes back.
 
-use std::future::Future;
+use std::{collections::BTreeSet, future::Future};
 
 use madang_protocol::{
-    amount::Amount, ids::TariffHash, name::SiteName, reject::Reject, time::UnixMillis,
+    amount::{Amount, MICROS_PER_UNIT},
+    ids::TariffHash,
+    name::SiteName,
+    reject::Reject,
+    time::UnixMillis,
 };
+
+use super::Quote;
+
+/// The largest budget that is agreed to, a thousand million of the currency's main unit: more is a slip of the keyboard.
+pub const BUDGET_MAX: Amount = Amount::from_micros(1_000_000_000 * MICROS_PER_UNIT);
 
 /// A visitor's word that a site may be paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +24,31 @@ pub struct Agreement {
     pub tariff: TariffHash,
     /// At most so much in all, until it is agreed again.
     pub budget: Amount,
-    /// Buy the pass of this rule instead of paying for each use.
-    pub pass_for_rule: Option<usize>,
+    /// Buy the passes of these rules instead of paying for each use.
+    pub passes: BTreeSet<usize>,
+}
+
+impl Agreement {
+    /// To the prices of `quote`; with the pass of its rule, or without. What was chosen for other rules of the same prices stays chosen.
+    pub fn to(quote: &Quote, budget: Amount, wants_pass: bool, standing: &[Standing]) -> Self {
+        let tariff = quote.tariff.tariff_hash();
+        let before = standing
+            .iter()
+            .map(|one| &one.agreement)
+            .find(|one| one.site == quote.site && one.tariff == tariff);
+        let mut passes = before.map(|one| one.passes.clone()).unwrap_or_default();
+        if wants_pass {
+            passes.insert(quote.rule);
+        } else {
+            passes.remove(&quote.rule);
+        }
+        Self {
+            site: quote.site.clone(),
+            tariff,
+            budget,
+            passes,
+        }
+    }
 }
 
 /// An agreement and what has been spent under it.
@@ -36,6 +68,9 @@ pub enum ConsentError {
     /// It is not possible.
     #[error("{0}")]
     Refused(Reject),
+    /// More than anybody means to spend on a site.
+    #[error("a budget is at most {BUDGET_MAX}; say less")]
+    BudgetTooLarge,
     /// It could not be stored; nothing will be paid.
     #[error("the agreement could not be stored")]
     NotStored,

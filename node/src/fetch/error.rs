@@ -13,6 +13,8 @@ use madang_protocol::{
 pub struct Quote {
     /// The site.
     pub site: SiteName,
+    /// As it is announced; empty where it has none.
+    pub title: String,
     /// Its whole price list.
     pub tariff: Sealed<Tariff>,
     /// Who sells.
@@ -41,6 +43,9 @@ pub enum FetchError {
     /// It would exceed the visitor's budget for the site or for the day.
     #[error("this would exceed the budget")]
     OverBudget(Box<Quote>),
+    /// The visitor's budget for the day is used up, over all sites.
+    #[error("the budget for today is used up")]
+    DayUsedUp(Box<Quote>),
     /// The wallet does not hold enough.
     #[error("the wallet does not hold enough")]
     NoCredit(Box<Quote>),

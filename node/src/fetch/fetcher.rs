@@ -428,6 +428,7 @@ fn bought(
 fn quote(located: &Located, asking: &Asking<'_>, tariff: Sealed<Tariff>, rule: usize) -> Quote {
     Quote {
         site: asking.site.clone(),
+        title: located.announcement.title.clone(),
         tariff,
         seller: located.passport.clone(),
         rule,
@@ -451,6 +452,7 @@ fn failure(error: BuyError, quote: Quote) -> FetchError {
         BuyError::OverBudget | BuyError::Refused(Reject::BUDGET_EXCEEDED) => {
             FetchError::OverBudget(quote)
         }
+        BuyError::DayUsedUp => FetchError::DayUsedUp(quote),
         BuyError::TariffChanged => FetchError::TariffChanged(quote),
         BuyError::NoCredit => FetchError::NoCredit(quote),
         BuyError::AnchorAway => FetchError::AnchorAway,

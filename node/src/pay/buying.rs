@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Paid, Wallet,
     frames::{FrameReader, ReadError, write_all},
+    granting::crumb,
     outbox::Outbox,
     purchase::Purchase,
     wallet::Leave,
@@ -71,9 +72,12 @@ pub enum BuyError {
     /// Nobody agreed to pay this site.
     #[error("nobody agreed to pay this site")]
     NotAgreed,
-    /// The budget of the site or the day is used up.
+    /// This is more than what is left of the site's budget and the day's.
     #[error("the budget is used up")]
     OverBudget,
+    /// The budget of the day is used up.
+    #[error("the budget of the day is used up")]
+    DayUsedUp,
     /// The prices are not those that were agreed to.
     #[error("the prices have changed")]
     TariffChanged,
@@ -151,20 +155,23 @@ impl Buying {
     /// [`BuyError`]; nothing was signed then, but perhaps for a pass.
     pub async fn ready(&self, seller: &Seller<'_>, rule: usize) -> Result<Paid, BuyError> {
         let hash = seller.tariff.tariff_hash();
-        let (left, pass_for_rule) = match self.0.parts.wallet.leave(seller.site, hash)? {
-            Leave::Granted {
-                left,
-                pass_for_rule,
-            } => (left, pass_for_rule),
+        let priced = seller.tariff.rules.get(rule);
+        let (left, passes) = match self.0.parts.wallet.leave(
+            seller.site,
+            hash,
+            priced.map_or(Amount::ZERO, crumb),
+        )? {
+            Leave::Granted { left, passes } => (left, passes),
             Leave::NotAgreed => return Err(BuyError::NotAgreed),
             Leave::TariffChanged => return Err(BuyError::TariffChanged),
             Leave::UsedUp => return Err(BuyError::OverBudget),
+            Leave::DayUsedUp => return Err(BuyError::DayUsedUp),
         };
         if !self.0.outbox.keeps_up() {
             return Err(BuyError::Refused(Reject::STORE_FULL));
         }
         let purchase = self.purchase(seller)?;
-        let is_chosen = pass_for_rule == Some(rule);
+        let is_chosen = passes.contains(&rule);
         if !is_chosen && self.needs_pass(seller, &purchase, rule) {
             return Err(BuyError::NotAgreed);
         }
@@ -179,7 +186,7 @@ impl Buying {
             other => other?,
         };
         self.granted(&purchase, seller, hash, rule, left).await?;
-        if pass_for_rule == Some(rule) {
+        if passes.contains(&rule) {
             purchase.buy_pass(rule).map_err(over_budget)?;
         }
         drop(setup);
@@ -215,9 +222,10 @@ impl Buying {
             .rules
             .get(rule)
             .map_or(Amount::ZERO, |rule| rule.per_request);
-        let left = match self.0.parts.wallet.leave(seller.site, hash)? {
-            Leave::Granted { left, .. } if left >= least => left,
-            Leave::Granted { .. } | Leave::UsedUp => return Err(BuyError::OverBudget),
+        let left = match self.0.parts.wallet.leave(seller.site, hash, least)? {
+            Leave::Granted { left, .. } => left,
+            Leave::UsedUp => return Err(BuyError::OverBudget),
+            Leave::DayUsedUp => return Err(BuyError::DayUsedUp),
             Leave::NotAgreed => return Err(BuyError::NotAgreed),
             Leave::TariffChanged => return Err(BuyError::TariffChanged),
         };

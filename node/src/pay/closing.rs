@@ -90,11 +90,11 @@ impl Buying {
         };
         let trust = self.0.parts.standing.borrow().trust.clone();
         let tariff = row.tariff.verify(&trust)?;
-        let leave = self
-            .0
-            .parts
-            .wallet
-            .leave(&purchase.site, tariff.tariff_hash())?;
+        let leave =
+            self.0
+                .parts
+                .wallet
+                .leave(&purchase.site, tariff.tariff_hash(), Amount::ZERO)?;
         let Leave::Granted { left, .. } = leave else {
             return Ok(false);
         };

@@ -197,6 +197,11 @@ fn half(available: Amount) -> Amount {
     Amount::from_micros(available.micros().div_ceil(2))
 }
 
+/// What a KiB or a second costs: with less left, what is priced by octets or time would end as soon as it begins.
+pub(super) fn crumb(rule: &Rule) -> Amount {
+    Amount::from_micros((rule.per_mib.micros() / 1_024).max(rule.per_minute.micros() / 60))
+}
+
 /// The least with which anything can be had under a rule.
 fn least(rule: &Rule) -> Amount {
     let pass = rule

@@ -1,13 +1,13 @@
 //! What this node's owner agreed to pay, and how much of it is left.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use madang_protocol::{amount::Amount, ids::TariffHash, name::SiteName, reject::Reject};
 
 use crate::{
     clock::Clock,
     config::Budgets,
-    fetch::{Agreement, ConsentError, Consents, Standing},
+    fetch::{Agreement, BUDGET_MAX, ConsentError, Consents, Standing},
     store::{AgreementRow, Event, NodeStore, StoreError},
 };
 
@@ -24,19 +24,21 @@ struct Shared {
 /// Whether something may be paid for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Leave {
-    /// At most so much, and a pass for this rule where one was chosen.
+    /// At most so much, and passes for these rules.
     Granted {
         /// What is left of the site's and the day's budgets.
         left: Amount,
-        /// The rule whose pass was chosen.
-        pass_for_rule: Option<usize>,
+        /// The rules whose passes were chosen.
+        passes: BTreeSet<usize>,
     },
     /// Nobody agreed, or the site was stopped since.
     NotAgreed,
     /// The agreement is for other prices.
     TariffChanged,
-    /// Nothing is left.
+    /// Nothing is left of the site's budget.
     UsedUp,
+    /// Nothing is left of the day's, whatever is agreed to.
+    DayUsedUp,
 }
 
 impl Wallet {
@@ -50,7 +52,13 @@ impl Wallet {
     }
 
     /// What may be spent on `site` at the prices of `tariff`, now.
-    pub(super) fn leave(&self, site: &SiteName, tariff: TariffHash) -> Result<Leave, StoreError> {
+    /// With less than `least` left nothing could be had.
+    pub(super) fn leave(
+        &self,
+        site: &SiteName,
+        tariff: TariffHash,
+        least: Amount,
+    ) -> Result<Leave, StoreError> {
         let Some(row) = self.0.store.agreement(site)? else {
             return Ok(Leave::NotAgreed);
         };
@@ -61,16 +69,17 @@ impl Wallet {
             return Ok(Leave::TariffChanged);
         }
         let today = self.0.store.spent_on(self.0.clock.now().day())?;
-        let left = row
-            .budget
-            .saturating_sub(row.spent)
-            .min(self.0.budgets.per_day.saturating_sub(today));
-        if left.is_zero() {
+        let left_today = self.0.budgets.per_day.saturating_sub(today);
+        if left_today.is_zero() || left_today < least {
+            return Ok(Leave::DayUsedUp);
+        }
+        let left = row.budget.saturating_sub(row.spent);
+        if left.is_zero() || left < least {
             return Ok(Leave::UsedUp);
         }
         Ok(Leave::Granted {
-            left,
-            pass_for_rule: row.pass_for_rule.map(usize::from),
+            left: left.min(left_today),
+            passes: row.passes.into_iter().map(usize::from).collect(),
         })
     }
 
@@ -91,12 +100,17 @@ impl Wallet {
 
 impl Consents for Wallet {
     async fn agree(&self, agreement: Agreement) -> Result<(), ConsentError> {
-        let pass = agreement.pass_for_rule.map(u16::try_from).transpose();
+        if agreement.budget > BUDGET_MAX {
+            return Err(ConsentError::BudgetTooLarge);
+        }
+        let passes = agreement.passes.into_iter().map(u16::try_from);
         let row = AgreementRow {
             site: agreement.site,
             tariff: agreement.tariff,
             budget: agreement.budget,
-            pass_for_rule: pass.map_err(|_| ConsentError::Refused(Reject::FIELD_OUT_OF_BOUNDS))?,
+            passes: passes
+                .collect::<Result<_, _>>()
+                .map_err(|_| ConsentError::Refused(Reject::FIELD_OUT_OF_BOUNDS))?,
             since: self.0.clock.now(),
             spent: Amount::ZERO,
             stopped: None,
@@ -129,7 +143,7 @@ fn standing(row: AgreementRow) -> Standing {
         site: row.site,
         tariff: row.tariff,
         budget: row.budget,
-        pass_for_rule: row.pass_for_rule.map(usize::from),
+        passes: row.passes.into_iter().map(usize::from).collect(),
     };
     Standing {
         agreement,

@@ -17,7 +17,7 @@ use super::{
     words::Language,
 };
 use crate::{
-    fetch::{Agreement, ConsentError, Consents},
+    fetch::{Agreement, BUDGET_MAX, ConsentError, Consents},
     web::Body,
 };
 
@@ -111,16 +111,18 @@ impl<C: Consents> Desk<C> {
                 "이 페이지의 가격보다 적은 금액입니다.",
             ));
         }
+        if budget > BUDGET_MAX {
+            return again(language.say(
+                "That is more than a budget can be: at most 1000000000.",
+                "예산은 1000000000까지 적을 수 있습니다.",
+            ));
+        }
         if !self.pending.answered(token, Instant::now()) {
             return gone(language);
         }
         let site = question.quote.site.clone();
-        let agreement = Agreement {
-            site: site.clone(),
-            tariff: question.quote.tariff.tariff_hash(),
-            budget,
-            pass_for_rule: wants_pass.then_some(question.quote.rule),
-        };
+        let standing = self.consents.standing();
+        let agreement = Agreement::to(&question.quote, budget, wants_pass, &standing);
         if let Err(error) = self.consents.agree(agreement).await {
             return not_stored(&error, language);
         }

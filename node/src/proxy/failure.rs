@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use madang_protocol::{broker::PROBLEM_PREFIX, name::SiteName, reject::Reject};
 use serde_json::json;
 
-use super::{look, page, words::Language};
+use super::{look, page, prices, words::Language};
 use crate::{fetch::FetchError, web::Body};
 
 /// The answer for `error` on `site`, in the form that the request's headers ask for.
@@ -109,10 +109,11 @@ fn price(error: &FetchError) -> Option<String> {
     match error {
         FetchError::NotAgreed(quote)
         | FetchError::OverBudget(quote)
+        | FetchError::DayUsedUp(quote)
         | FetchError::NoCredit(quote)
         | FetchError::TariffChanged(quote) => {
             let rule = quote.tariff.rules.get(quote.rule)?;
-            Some(page::price_lines(Language::English, rule, quote.tariff.currency).join(" + "))
+            Some(prices::lines(Language::English, rule, quote.tariff.currency).join(" + "))
         }
         FetchError::UnknownSite
         | FetchError::Offline { .. }
@@ -130,7 +131,9 @@ fn class(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::UnknownSite => (StatusCode::NOT_FOUND, "site-unknown"),
         FetchError::Offline { .. } => (StatusCode::SERVICE_UNAVAILABLE, "owner-offline"),
         FetchError::NotAgreed(_) => (StatusCode::PAYMENT_REQUIRED, Reject::CONSENT_NEEDED.slug()),
-        FetchError::OverBudget(_) => (StatusCode::PAYMENT_REQUIRED, Reject::BUDGET_EXCEEDED.slug()),
+        FetchError::OverBudget(_) | FetchError::DayUsedUp(_) => {
+            (StatusCode::PAYMENT_REQUIRED, Reject::BUDGET_EXCEEDED.slug())
+        }
         FetchError::NoCredit(_) => (
             StatusCode::PAYMENT_REQUIRED,
             Reject::CREDIT_INSUFFICIENT.slug(),
@@ -204,12 +207,26 @@ fn words(
         FetchError::OverBudget(_) => plain(
             say("Your budget is used up", "예산을 다 썼습니다"),
             say(
-                "This page would exceed your budget for this site or for today.",
-                "이 사이트 또는 오늘의 예산을 넘게 됩니다.",
+                "This page costs more than what is left of your budget for this site or for today.",
+                "이 사이트 또는 오늘의 예산에 남은 금액보다 비싼 페이지입니다.",
             ),
             say(
                 "Open the page itself in the browser's window to agree again.",
                 "브라우저 창에서 페이지를 직접 열어 다시 동의할 수 있습니다.",
+            ),
+        ),
+        FetchError::DayUsedUp(_) => plain(
+            say(
+                "Your budget for today is used up",
+                "오늘의 예산을 다 썼습니다",
+            ),
+            say(
+                "What all sites together may cost in one day has been spent. Nothing more is paid today; free pages go on.",
+                "하루 동안 모든 사이트에 쓸 수 있는 금액을 다 썼습니다. 오늘은 더 결제되지 않으며, 무료 페이지는 계속 볼 수 있습니다.",
+            ),
+            say(
+                "It begins anew at midnight UTC. To raise it, set per_day under [budget] in madang.toml and start the program again.",
+                "협정 세계시(UTC) 자정에 새로 시작됩니다. 늘리려면 madang.toml의 [budget]에서 per_day를 바꾸고 프로그램을 다시 시작해 주세요.",
             ),
         ),
         FetchError::NoCredit(_) => plain(

@@ -226,7 +226,9 @@ fn price_of(error: &FetchError) -> Option<&Quote> {
         FetchError::NotAgreed(quote)
         | FetchError::OverBudget(quote)
         | FetchError::TariffChanged(quote) => Some(quote),
-        FetchError::NoCredit(_)
+        // To agree again raises no day's budget.
+        FetchError::DayUsedUp(_)
+        | FetchError::NoCredit(_)
         | FetchError::UnknownSite
         | FetchError::Offline { .. }
         | FetchError::AnchorAway

@@ -15,13 +15,13 @@ const STYLE: &str = "\
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.6 system-ui,'Noto Sans KR',sans-serif}\
 main{max-width:38rem;margin:0 auto;padding:2.5rem 1.25rem}.card{background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1.5rem;margin:1rem 0}\
 h1{font-size:1.45rem;line-height:1.3;margin:0 0 .75rem}h2{font-size:1.05rem;margin:1.25rem 0 .5rem}p{margin:.5rem 0}.soft{color:var(--soft);font-size:.92rem}\
-.brand{font-weight:600;color:var(--leaf);letter-spacing:.02em;text-decoration:none}.price{font-size:1.9rem;font-weight:650;margin:.25rem 0}\
+.brand{font-weight:600;color:var(--leaf);letter-spacing:.02em;text-decoration:none}.price{font-size:1.7rem;line-height:1.3;font-weight:650;margin:.75rem 0 .25rem}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .75rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}\
-th{font-weight:600;color:var(--soft);font-size:.88rem}td code{overflow-wrap:anywhere}td.number,th.number{text-align:right;padding-right:0}\
+th{font-weight:600;color:var(--soft);font-size:.88rem}code{overflow-wrap:anywhere}.free{color:var(--leaf);font-weight:600;margin:0 0 1rem}.amount{margin:.25rem 0}td.number,th.number{text-align:right;padding-right:0}\
 a{color:var(--leaf)}button,.button{font:inherit;display:inline-block;border:1px solid var(--leaf);border-radius:.5rem;padding:.55rem 1.1rem;cursor:pointer;\
 background:var(--leaf);color:var(--leaf-ink);text-decoration:none;font-weight:600}.quiet{background:transparent;color:var(--leaf)}\
 :focus-visible{outline:3px solid var(--leaf);outline-offset:2px}label{display:block;margin:.5rem 0}input[type=text]{font:inherit;width:9rem;padding:.4rem .6rem;\
-border:1px solid var(--soft);border-radius:.4rem;background:var(--paper);color:var(--ink)}fieldset{border:0;padding:0;margin:1rem 0}.row{display:flex;gap:.75rem;\
+border:1px solid var(--soft);border-radius:.4rem;background:var(--paper);color:var(--ink)}input[type=radio]{accent-color:var(--leaf)}fieldset{border:0;padding:0;margin:1rem 0}.row{display:flex;gap:.75rem;\
 flex-wrap:wrap;margin-top:1.25rem}.wrong{border-left:4px solid #b3261e;padding-left:.75rem}";
 
 /// A page with `status`, titled `title`. It cannot be framed, runs no script, loads nothing, and is not stored.

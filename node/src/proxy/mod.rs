@@ -6,7 +6,7 @@
 //! * [`rebuild`]: what passes between browser and site, header by header.
 //! * [`local`]: one request, from browser to site and back.
 //! * [`consent`]: prices are shown and agreed to, on an origin of its own.
-//! * [`page`], [`words`], [`look`]: what a person sees, in Korean and English.
+//! * [`page`], [`prices`], [`words`], [`look`]: what a person sees, in Korean and English.
 
 mod consent;
 mod failure;
@@ -14,6 +14,7 @@ mod local;
 mod look;
 mod page;
 mod pending;
+mod prices;
 mod rebuild;
 mod server;
 mod target;

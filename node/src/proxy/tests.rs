@@ -139,8 +139,11 @@ fn quote() -> Quote {
         per_mib: Amount::ZERO,
         per_minute: Amount::ZERO,
         pass: None,
-        quota: Quota::default(),
-        quota_period_days: 0,
+        quota: Quota {
+            requests: 3,
+            ..Quota::default()
+        },
+        quota_period_days: 1,
     };
     let tariff = Tariff {
         device: PublicKey::of(&device),
@@ -163,6 +166,7 @@ fn quote() -> Quote {
     };
     Quote {
         site,
+        title: "Alice's garden".into(),
         tariff: Sealed::sign(tariff, network, &device).unwrap(),
         seller: Sealed::sign(passport, network, &issuer).unwrap(),
         rule: 0,

@@ -1,5 +1,7 @@
 //! What a node's rows hold.
 
+use std::collections::BTreeSet;
+
 use madang_protocol::{
     amount::Amount,
     ids::{AccountId, GrantId, TariffHash},
@@ -47,8 +49,8 @@ pub struct AgreementRow {
     pub tariff: TariffHash,
     /// At most so much in all.
     pub budget: Amount,
-    /// Buy the pass of this rule.
-    pub pass_for_rule: Option<u16>,
+    /// Buy the passes of these rules.
+    pub passes: BTreeSet<u16>,
     /// When it was given.
     pub since: UnixMillis,
     /// What was signed for under it.

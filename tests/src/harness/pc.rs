@@ -173,17 +173,17 @@ impl Pc {
     /// There is no price, or the agreement cannot be kept.
     pub async fn agree(&self, site: &str, path: &str, budget: Amount, pass: bool) -> Result<Quote> {
         let quote = self.quote(site, path).await?;
-        let agreement = Agreement {
-            site: quote.site.clone(),
-            tariff: quote.tariff.tariff_hash(),
-            budget,
-            pass_for_rule: pass.then_some(quote.rule),
-        };
+        let agreement = Agreement::to(&quote, budget, pass, &self.shop().standing());
         self.shop()
             .agree(agreement)
             .await
             .context("agree to the price")?;
         Ok(quote)
+    }
+
+    /// Where its node keeps everything.
+    pub fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The highest receipt of each grant that this node has signed.

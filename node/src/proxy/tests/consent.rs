@@ -1,5 +1,7 @@
 //! Who is asked, when, and whose answer counts.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 #[tokio::test]
@@ -18,7 +20,16 @@ async fn the_first_paid_page_asks_then_pays_and_comes_back() {
         (StatusCode::OK, &header::HeaderValue::from_static("DENY"))
     );
     assert!(
-        page.contains("500 KRW") && page.contains("/report?x=1") && page.contains("alice"),
+        page.contains("500 KRW per request")
+            && page.contains("/report?x=1")
+            && page.contains("Alice's garden")
+            && page.contains("3 requests free every day"),
+        "{page}"
+    );
+    let korean = [("accept-language", "ko")];
+    let (_, _, page) = world.console("GET", &path_of(&question), &korean, "").await;
+    assert!(
+        page.contains("1회당 500 KRW") && page.contains("매일 3회 무료"),
         "{page}"
     );
 
@@ -40,6 +51,15 @@ async fn the_first_paid_page_asks_then_pays_and_comes_back() {
         .console("POST", &path_of(&question), &own, "how=use&budget=499")
         .await;
     assert!(page.contains("role=\"alert\""), "{page}");
+    let (_, _, page) = world
+        .console(
+            "POST",
+            &path_of(&question),
+            &own,
+            "how=use&budget=1000000001",
+        )
+        .await;
+    assert!(page.contains("at most 1000000000"), "{page}");
     assert!(world.network.agreed.lock().is_empty());
 
     let (status, headers, _) = world
@@ -49,8 +69,8 @@ async fn the_first_paid_page_asks_then_pays_and_comes_back() {
     let back = location(&headers);
     let agreed = world.network.agreed.lock()[0].clone();
     assert_eq!(
-        (agreed.budget, agreed.pass_for_rule),
-        (Amount::from_units(2_000).unwrap(), None)
+        (agreed.budget, agreed.passes),
+        (Amount::from_units(2_000).unwrap(), BTreeSet::new())
     );
     let (status, headers, page) = world.site(&path_of(&back), BY_LINK).await;
     assert!(
@@ -101,7 +121,7 @@ async fn another_sites_page_never_spends() {
             site: "alice".parse().unwrap(),
             tariff: world.network.quote.tariff.tariff_hash(),
             budget: Amount::MAX,
-            pass_for_rule: None,
+            passes: BTreeSet::new(),
         })
         .await
         .unwrap();
@@ -208,7 +228,7 @@ async fn agreements_are_listed_and_taken_back() {
             site: "alice".parse().unwrap(),
             tariff: world.network.quote.tariff.tariff_hash(),
             budget: Amount::MAX,
-            pass_for_rule: None,
+            passes: BTreeSet::new(),
         })
         .await
         .unwrap();

@@ -1,0 +1,186 @@
+//! Price lists as a visitor reads them.
+
+use madang_protocol::{
+    amount::{Amount, Currency},
+    record::tariff::{PassOffer, Quota, Rule, Tariff},
+};
+use maud::{Markup, html};
+
+use super::words::Language;
+
+/// The price of the rule at index `here` in large letters, and the whole list where there is more of it.
+pub(super) fn table(language: Language, tariff: &Tariff, here: usize) -> Markup {
+    let priced: Vec<&Rule> = tariff
+        .rules
+        .iter()
+        .filter(|rule| rule.has_price())
+        .collect();
+    html! {
+        @if let Some(rule) = tariff.rules.get(here) {
+            @for line in lines(language, rule, tariff.currency) { p.price { (line) } }
+            @if let Some(free) = free(language, rule) { p.free { (free) } }
+        }
+        @if priced.len() > 1 {
+            h2 { (language.say("All prices of this site", "이 사이트의 모든 가격")) }
+            table {
+                thead { tr { th scope="col" { (language.say("Pages", "페이지")) } th scope="col" { (language.say("Price", "가격")) } } }
+                tbody { @for rule in priced { tr {
+                    td { code { (rule.pattern) } }
+                    td {
+                        (lines(language, rule, tariff.currency).join(" + "))
+                        @if let Some(free) = free(language, rule) { br; span.soft { (free) } }
+                    }
+                } } }
+            }
+        }
+    }
+}
+
+/// What a rule costs, a line for each unit.
+pub(super) fn lines(language: Language, rule: &Rule, currency: Currency) -> Vec<String> {
+    let units = [
+        (rule.per_request, "per request", "1회당"),
+        (rule.per_mib, "per MiB", "1 MiB당"),
+        (rule.per_minute, "per minute", "1분당"),
+    ];
+    let mut lines: Vec<String> = units
+        .iter()
+        .filter(|(price, ..)| !price.is_zero())
+        .map(|(price, english, korean)| match language {
+            Language::English => format!("{} {english}", money(*price, currency)),
+            Language::Korean => format!("{korean} {}", money(*price, currency)),
+        })
+        .collect();
+    if let (true, Some(offer)) = (lines.is_empty(), rule.pass) {
+        lines.push(pass(language, &offer, currency));
+    }
+    lines
+}
+
+/// A pass and its price.
+pub(super) fn pass(language: Language, offer: &PassOffer, currency: Currency) -> String {
+    let (days, price) = (offer.days, money(offer.price, currency));
+    match (language, days) {
+        (Language::English, 1) => format!("{price} for a day"),
+        (Language::English, _) => format!("{price} for {days} days"),
+        (Language::Korean, _) => format!("{days}일 이용권 {price}"),
+    }
+}
+
+/// What is free under a rule, if anything is.
+fn free(language: Language, rule: &Rule) -> Option<String> {
+    let Quota {
+        requests,
+        bytes,
+        milliseconds,
+    } = rule.quota;
+    let mut parts = Vec::new();
+    match (language, requests) {
+        (_, 0) => {}
+        (Language::English, 1) => parts.push("1 request".to_owned()),
+        (Language::English, _) => parts.push(format!("{requests} requests")),
+        (Language::Korean, _) => parts.push(format!("{requests}회")),
+    }
+    if bytes > 0 {
+        let units = [
+            (1 << 30, " GiB"),
+            (1 << 20, " MiB"),
+            (1 << 10, " KiB"),
+            (1, " B"),
+        ];
+        parts.push(counted(bytes, &units));
+    }
+    if milliseconds > 0 {
+        let units = match language {
+            Language::English => [
+                (3_600_000, " h"),
+                (60_000, " min"),
+                (1_000, " s"),
+                (1, " ms"),
+            ],
+            Language::Korean => [
+                (3_600_000, "시간"),
+                (60_000, "분"),
+                (1_000, "초"),
+                (1, "밀리초"),
+            ],
+        };
+        parts.push(counted(milliseconds, &units));
+    }
+    let what = parts.join(", ");
+    let text = match (language, rule.quota_period_days) {
+        (Language::English, 1) => format!("{what} free every day"),
+        (Language::English, days) => format!("{what} free every {days} days"),
+        (Language::Korean, 1) => format!("매일 {what} 무료"),
+        (Language::Korean, days) => format!("{days}일마다 {what} 무료"),
+    };
+    (!parts.is_empty()).then_some(text)
+}
+
+/// `count` in the largest unit that leaves it whole.
+fn counted(count: u64, units: &[(u64, &str)]) -> String {
+    let fits = units.iter().find(|(size, _)| count.is_multiple_of(*size));
+    fits.map_or_else(
+        || count.to_string(),
+        |(size, unit)| format!("{}{unit}", count / size),
+    )
+}
+
+/// An amount with its thousands set apart.
+fn money(amount: Amount, currency: Currency) -> String {
+    let text = amount.to_string();
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{grouped}{point}{fraction} {currency}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use madang_protocol::{record::tariff::Audience, rules::price::parse_rule};
+
+    use super::*;
+
+    fn read(text: &str) -> [String; 2] {
+        let (rule, _) = parse_rule(&format!("/**={text}"), Audience::Anyone).unwrap();
+        [Language::English, Language::Korean].map(|language| {
+            let mut words = lines(language, &rule, Currency::KRW);
+            words.extend(free(language, &rule));
+            words.join("; ")
+        })
+    }
+
+    #[test]
+    fn prices_read_as_people_say_them() {
+        for (written, english, korean) in [
+            ("500 KRW", "500 KRW per request", "1회당 500 KRW"),
+            ("12000 KRW/MiB", "12,000 KRW per MiB", "1 MiB당 12,000 KRW"),
+            ("0.5 KRW/min", "0.5 KRW per minute", "1분당 0.5 KRW"),
+            (
+                "9000 KRW/30d",
+                "9,000 KRW for 30 days",
+                "30일 이용권 9,000 KRW",
+            ),
+            (
+                "500 KRW + free 1 request/1d",
+                "500 KRW per request; 1 request free every day",
+                "1회당 500 KRW; 매일 1회 무료",
+            ),
+            (
+                "2 KRW/MiB + free 1536 KiB/30d + free 90 min/30d",
+                "2 KRW per MiB; 1536 KiB, 90 min free every 30 days",
+                "1 MiB당 2 KRW; 30일마다 1536 KiB, 90분 무료",
+            ),
+        ] {
+            assert_eq!(read(written), [english, korean], "{written}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Budgets as their owner meets them on the command line: what is used up says so, and how to go on.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+
+use std::{fs, path::Path};
+
+use madang::{config::Raw, fetch::FetchError};
+use madang_protocol::amount::Amount;
+use madang_tests::harness::{World, folder, get, serving};
+use tempfile::TempDir;
+
+const NODE: &str = env!("CARGO_BIN_EXE_node_process");
+const OCTETS: usize = 3 << 20;
+
+struct Street {
+    world: World,
+    _site: TempDir,
+    downloads: TempDir,
+}
+
+impl Street {
+    /// `alice` sells a film at 100 won a MiB; `bob` has 10,000 won, and what `raw` says.
+    async fn with(raw: Raw) -> Self {
+        let site = TempDir::new().unwrap();
+        fs::write(site.path().join("free.txt"), "for everyone").unwrap();
+        fs::write(site.path().join("film.bin"), film()).unwrap();
+        let mut world = World::start().await.unwrap();
+        let served = serving(folder(site.path(), &["/film.bin=100 KRW/MiB"]));
+        world.join("alice", served).await.unwrap();
+        world.join("bob", raw).await.unwrap();
+        world.top_up("bob", won(10_000)).await.unwrap();
+        let bob = world.pc("bob").unwrap();
+        bob.find("alice", "/free.txt").await.unwrap();
+        Self {
+            world,
+            _site: site,
+            downloads: TempDir::new().unwrap(),
+        }
+    }
+
+    /// `madang get`: whether it succeeded, and what it complained of.
+    async fn get(&self, pay: &str) -> (bool, String) {
+        let mut command = tokio::process::Command::new(NODE);
+        command
+            .arg("--home")
+            .arg(self.world.pc("bob").unwrap().home().path())
+            .args(["get", "alice/film.bin", "--quiet", "--pay", pay, "-o"])
+            .arg(self.film());
+        let output = command.output().await.unwrap();
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), complaint)
+    }
+
+    fn film(&self) -> std::path::PathBuf {
+        self.downloads.path().join("film")
+    }
+
+    fn spent(&self) -> Amount {
+        let receipts = self.world.pc("bob").unwrap().signed().unwrap();
+        let amounts = receipts.iter().map(|one| one.amount);
+        amounts.fold(Amount::ZERO, Amount::saturating_add)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_past_its_budget_says_so_and_goes_on_with_another() {
+    let street = Street::with(Raw::default()).await;
+    let (is_done, complaint) = street.get("150 KRW").await;
+    assert!(!is_done && complaint.contains("is used up"), "{complaint}");
+    assert!(
+        complaint.contains("of 150 KRW") && complaint.contains("--pay AMOUNT"),
+        "{complaint}"
+    );
+    // It is agreed to once, however often the download is tried.
+    assert!(street.spent() <= won(150), "{:?}", street.spent());
+    let (is_done, complaint) = street.get("200 KRW").await;
+    assert!(is_done, "{complaint}");
+    assert!(fs::read(street.film()).unwrap() == film());
+    assert!(street.spent() <= won(301), "{:?}", street.spent());
+    street.world.check_money().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_whose_budget_is_used_up_is_named_and_no_agreement_raises_it() {
+    let mut raw = Raw::default();
+    raw.budget.per_day = Some("100 KRW".into());
+    let street = Street::with(raw).await;
+    let (is_done, complaint) = street.get("2000 KRW").await;
+    assert!(!is_done && complaint.contains("is used up"), "{complaint}");
+    let (is_done, complaint) = street.get("2000 KRW").await;
+    assert!(
+        !is_done && complaint.contains("budget for today") && complaint.contains("per_day"),
+        "{complaint}"
+    );
+    let bob = street.world.pc("bob").unwrap();
+    let refusal = bob.open("alice", get("/film.bin")).await.err();
+    assert!(
+        matches!(refusal, Some(FetchError::DayUsedUp(_))),
+        "{refusal:?}"
+    );
+    assert!(street.spent() <= won(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_a_slip_of_the_keyboard_is_refused() {
+    let street = Street::with(Raw::default()).await;
+    let (is_done, complaint) = street.get("2000000000 KRW").await;
+    assert!(
+        !is_done && complaint.contains("at most 1000000000"),
+        "{complaint}"
+    );
+    assert!(is_empty(street.downloads.path()));
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().next().is_none()
+}
+
+/// Octets of which no piece is like another.
+fn film() -> Vec<u8> {
+    (0..OCTETS as u64 / 8).flat_map(u64::to_le_bytes).collect()
+}
+
+fn won(units: u64) -> Amount {
+    Amount::from_micros(units * 1_000_000)
+}
