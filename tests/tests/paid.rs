@@ -160,6 +160,20 @@ async fn a_file_priced_by_the_mib_costs_what_its_octets_cost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_passes_of_one_site_are_chosen_beside_each_other() {
+    let street = Street::with(&["/page.html=1000 KRW/30d", "/film.bin=2000 KRW/30d"]).await;
+    for path in ["/page.html", "/film.bin"] {
+        let agreed = street.bob().agree("alice", path, won(5_000), true).await;
+        agreed.unwrap();
+    }
+    for path in ["/page.html", "/film.bin", "/page.html"] {
+        let got = street.bob().get("alice", path).await.unwrap();
+        assert_eq!(got.status, StatusCode::OK, "{path}");
+    }
+    street.settled(won(3_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_agreed_so_nothing_is_paid() {
     let street = Street::with(&["/page.html=500 KRW", "/film.bin=100 KRW/MiB"]).await;
     for path in ["/page.html", "/film.bin"] {

@@ -60,8 +60,7 @@ pub(super) async fn fetch(
     let site = site_name(&wanted.site)?;
     let Some(most) = wanted.pay.as_deref() else {
         let request = request(&wanted.path, &headers)?;
-        let response = shop.fetch(site.clone(), request, Paying::AsAgreed).await?;
-        return answer(&node, &shop, site, response);
+        return paid(&node, &shop, site, request).await;
     };
     let budget = money(&node, most)?;
     let free = shop.fetch(
@@ -80,8 +79,24 @@ pub(super) async fn fetch(
     };
     shop.agree(agreement(&*shop, &quote, budget, false)).await?;
     let request = request(&wanted.path, &headers)?;
-    let response = shop.fetch(site.clone(), request, Paying::AsAgreed).await?;
-    answer(&node, &shop, site, response)
+    paid(&node, &shop, site, request).await
+}
+
+async fn paid(
+    node: &Node,
+    shop: &Arc<dyn Shop>,
+    site: SiteName,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let fetched = shop.fetch(site.clone(), request, Paying::AsAgreed).await;
+    let response = fetched.map_err(|error| {
+        if let FetchError::OverBudget(quote) = &error {
+            let currency = quote.tariff.currency;
+            return ended(&**shop, &site, currency, Reject::BUDGET_EXCEEDED);
+        }
+        error.into()
+    })?;
+    answer(node, shop, site, response)
 }
 
 /// Looks at the prices of a path, and agrees to them.
@@ -239,7 +254,7 @@ fn ended(shop: &dyn Shop, site: &SiteName, currency: Currency, reject: Reject) -
             StatusCode::PAYMENT_REQUIRED,
             reject.slug(),
             format!(
-                "the budget for {site}, or for today, is used up: {} of {} {currency} are spent; the same command with --pay AMOUNT goes on from here",
+                "the budget for {site}, or for today, is used up: {} of {} {currency} are spent; the same command with --pay AMOUNT goes on",
                 mine.spent, mine.agreement.budget
             ),
         ),

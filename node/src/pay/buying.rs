@@ -187,7 +187,15 @@ impl Buying {
         };
         self.granted(&purchase, seller, hash, rule, left).await?;
         if passes.contains(&rule) {
-            purchase.buy_pass(rule).map_err(over_budget)?;
+            let bought = match purchase.buy_pass(rule) {
+                // The grant in use was for less than this pass: the next one is for it.
+                Err(Reject::GRANT_EXHAUSTED) => {
+                    self.followed(&purchase, seller, rule, left).await?;
+                    purchase.buy_pass(rule)
+                }
+                other => other,
+            };
+            bought.map_err(over_budget)?;
         }
         drop(setup);
         Ok(Paid::new(purchase, session))
@@ -231,6 +239,17 @@ impl Buying {
         };
         let purchase = self.purchase(seller)?;
         let _setup = purchase.setup.lock().await;
+        self.followed(&purchase, seller, rule, left).await
+    }
+
+    /// Another grant takes the place of the one in use, if there is one.
+    async fn followed(
+        &self,
+        purchase: &Purchase,
+        seller: &Seller<'_>,
+        rule: usize,
+        left: Amount,
+    ) -> Result<(), BuyError> {
         let Some((used_up, _)) = purchase.grant_in_use() else {
             return Ok(());
         };
@@ -239,7 +258,7 @@ impl Buying {
             .ok_or(BuyError::Stalled)?;
         let next = self
             .present(
-                &purchase,
+                purchase,
                 &passport,
                 seller.tariff,
                 rule,
@@ -247,7 +266,7 @@ impl Buying {
                 Some(used_up),
             )
             .await?;
-        self.accepted(&purchase, next).await
+        self.accepted(purchase, next).await
     }
 
     fn purchase(&self, seller: &Seller<'_>) -> Result<Arc<Purchase>, BuyError> {

@@ -17,7 +17,7 @@ main{max-width:38rem;margin:0 auto;padding:2.5rem 1.25rem}.card{background:var(-
 h1{font-size:1.45rem;line-height:1.3;margin:0 0 .75rem}h2{font-size:1.05rem;margin:1.25rem 0 .5rem}p{margin:.5rem 0}.soft{color:var(--soft);font-size:.92rem}\
 .brand{font-weight:600;color:var(--leaf);letter-spacing:.02em;text-decoration:none}.price{font-size:1.7rem;line-height:1.3;font-weight:650;margin:.75rem 0 .25rem}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .75rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}\
-th{font-weight:600;color:var(--soft);font-size:.88rem}code{overflow-wrap:anywhere}.free{color:var(--leaf);font-weight:600;margin:0 0 1rem}.amount{margin:.25rem 0}td.number,th.number{text-align:right;padding-right:0}\
+th{font-weight:600;color:var(--soft);font-size:.88rem}code{overflow-wrap:anywhere}:lang(ko){word-break:keep-all}.free{color:var(--leaf);font-weight:600;margin:0 0 1rem}.amount{margin:.25rem 0}td.number,th.number{text-align:right;padding-right:0}\
 a{color:var(--leaf)}button,.button{font:inherit;display:inline-block;border:1px solid var(--leaf);border-radius:.5rem;padding:.55rem 1.1rem;cursor:pointer;\
 background:var(--leaf);color:var(--leaf-ink);text-decoration:none;font-weight:600}.quiet{background:transparent;color:var(--leaf)}\
 :focus-visible{outline:3px solid var(--leaf);outline-offset:2px}label{display:block;margin:.5rem 0}input[type=text]{font:inherit;width:9rem;padding:.4rem .6rem;\
