@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<()> {
     let filter = EnvFilter::try_from_env("MADANG_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("warn,libp2p_kad=error"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,libp2p_kad=error,libp2p_gossipsub=error"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -75,7 +75,7 @@ async fn run(home: Home, config: Config) -> Result<(), Failure> {
 /// Logs to standard error; `MADANG_LOG` says how much.
 fn watch() {
     let filter = EnvFilter::try_from_env("MADANG_LOG").unwrap_or_else(|_| {
-        EnvFilter::new("info,libp2p=warn,libp2p_kad=error,quinn=warn,netlink=warn,hickory=warn")
+        EnvFilter::new("info,libp2p=warn,libp2p_kad=error,libp2p_gossipsub=error,quinn=warn,netlink=warn,hickory=warn")
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
