@@ -3,8 +3,8 @@
 //! `cargo bench -p madang-tests --bench datapath -- [--rounds N] [--mib N] [--seconds N] [--only tls,noise,quic] [--workers N]`
 //!
 //! A round measures every way once, and ratios are taken within a round, since the machine's speed drifts between
-//! rounds by more than the ways differ. The median of the rounds is reported. Both ends of a tunnel, and both our nodes, are processes
-//! of their own: this binary started again in a role. Needs nginx, curl, openssl and wrk from Debian's packages.
+//! rounds by more than the ways differ. The median of the rounds is reported. Both ends of a tunnel are processes of their own: this binary
+//! started again in a role. Ours are the daemons themselves, with an anchor beside them. Needs nginx, curl, openssl and wrk from Debian's packages.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod measure;
@@ -12,8 +12,6 @@ mod nginx;
 mod ours;
 mod process;
 mod tunnel;
-
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
@@ -49,6 +47,15 @@ impl Wire {
     fn parse(name: &str) -> Result<Self> {
         let wire = Self::ALL.into_iter().find(|wire| wire.name() == name);
         wire.with_context(|| format!("{name:?} is none of tls, noise, quic"))
+    }
+
+    /// As `madang.toml` has it.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Tls => "tcp-tls",
+            Self::Noise => "tcp-noise",
+            Self::Quic => "quic",
+        }
     }
 
     fn listen_address(self) -> &'static str {
@@ -103,8 +110,6 @@ fn role(arguments: &[String]) -> Result<()> {
             match name.as_str() {
                 "tunnel-exit" => tunnel::exit(wire, argument.parse()?).await,
                 "tunnel-entry" => tunnel::entry(wire, &argument).await,
-                "seller" => ours::seller(wire, PathBuf::from(argument)).await,
-                "buyer" => ours::buyer(wire, &argument).await,
                 _ => bail!("unknown role {name}"),
             }
         };

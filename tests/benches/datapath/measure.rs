@@ -5,11 +5,13 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::Options;
 use crate::nginx::Nginx;
+use crate::ours::Ours;
 use crate::process::{Role, cpu};
 
 /// Keep-alive connections of wrk.
@@ -19,8 +21,15 @@ const CONNECTIONS: usize = 32;
 struct Way {
     name: String,
     base: String,
+    /// What stands in `Host`, where that is not the address.
+    host: Option<String>,
+    /// The large file's path.
+    big: &'static str,
+    /// Whether small files are asked for as well.
+    has_small: bool,
     processes: Vec<u32>,
     _roles: Vec<Role>,
+    _ours: Option<Rc<Ours>>,
 }
 
 /// What one measurement gave: a rate, and processor time per unit.
@@ -36,6 +45,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let root = state.path().join("root");
     std::fs::create_dir(&root)?;
     write_file(&root.join("big"), options.mib)?;
+    std::fs::create_dir(root.join("paid"))?;
+    std::fs::hard_link(root.join("big"), root.join("paid/big"))?;
     std::fs::write(root.join("small"), [b'x'; 1_024])?;
     let nginx = Nginx::start(state.path(), &root)?;
     let ways = ways(options, &nginx, &root)?;
@@ -44,11 +55,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut small: BTreeMap<&str, Vec<Reading>> = BTreeMap::new();
     for round in 0..=options.rounds {
         for way in &ways {
-            let (big, tiny) = (download(way, options.mib)?, requests(way, options.seconds)?);
+            let big = download(way, options.mib)?;
+            let tiny = match way.has_small {
+                true => requests(way, options.seconds)?,
+                false => None,
+            };
             // The first round warms caches, buffers and windows.
             if round > 0 {
                 bulk.entry(&way.name).or_default().push(big);
-                small.entry(&way.name).or_default().extend(tiny);
+                if way.has_small {
+                    small.entry(&way.name).or_default().extend(tiny);
+                }
             }
         }
     }
@@ -71,32 +88,36 @@ fn ways(options: &Options, nginx: &Nginx, root: &Path) -> Result<Vec<Way>> {
     let direct = |name: &str, base: String| Way {
         name: name.to_owned(),
         base,
+        host: None,
+        big: "big",
+        has_small: true,
         processes: origin.clone(),
         _roles: Vec::new(),
+        _ours: None,
     };
     let mut ways = vec![
         direct("nginx https", format!("https://{}", nginx.tls)),
         direct("nginx http", format!("http://{}", nginx.plain)),
     ];
-    let folder = root.to_str().context("the folder's name")?;
     for wire in &options.wires {
-        let pairs = [
-            (
-                "tunnel",
-                ["tunnel-exit", "tunnel-entry"],
-                nginx.plain.to_string(),
-                origin.as_slice(),
-            ),
-            ("ours", ["seller", "buyer"], folder.to_owned(), &[]),
-        ];
-        for (name, [far, near], argument, others) in pairs {
-            let far = Role::start(far, options.workers, *wire, &argument)?;
-            let near = Role::start(near, options.workers, *wire, &far.ready)?;
+        let plain = nginx.plain.to_string();
+        let far = Role::start("tunnel-exit", options.workers, *wire, &plain)?;
+        let near = Role::start("tunnel-entry", options.workers, *wire, &far.ready)?;
+        let base = format!("http://{}", near.ready);
+        ways.push(Way {
+            processes: [&[far.id(), near.id()], origin.as_slice()].concat(),
+            _roles: vec![near, far],
+            ..direct(&format!("tunnel {}", wire.name()), base)
+        });
+        let ours = Rc::new(Ours::start(*wire, root)?);
+        for (name, big) in [("ours", "big"), ("paid", "paid/big")] {
             ways.push(Way {
-                name: format!("{name} {}", wire.name()),
-                base: format!("http://{}", near.ready),
-                processes: [&[far.id(), near.id()], others].concat(),
-                _roles: vec![near, far],
+                host: Some(ours.host.clone()),
+                big,
+                has_small: name == "ours",
+                processes: ours.processes(),
+                _ours: Some(Rc::clone(&ours)),
+                ..direct(&format!("{name} {}", wire.name()), ours.base.clone())
             });
         }
     }
@@ -117,7 +138,17 @@ fn write_file(path: &Path, mib: u64) -> Result<()> {
 /// Megabytes a second of curl, and the servers' milliseconds of processor time per megabyte.
 fn download(way: &Way, mib: u64) -> Result<Reading> {
     let before = cpu(&way.processes)?;
-    let output = Command::new("curl")
+    let mut curl = Command::new("curl");
+    if let Some(host) = &way.host {
+        // As a browser asks for what a page of the same site has named.
+        curl.args([
+            "-H",
+            &format!("Host: {host}"),
+            "-H",
+            "Sec-Fetch-Site: same-origin",
+        ]);
+    }
+    let output = curl
         .args([
             "-sk",
             "--fail",
@@ -126,7 +157,7 @@ fn download(way: &Way, mib: u64) -> Result<Reading> {
             "-w",
             "%{size_download} %{time_total}",
         ])
-        .arg(format!("{}/big", way.base))
+        .arg(format!("{}/{}", way.base, way.big))
         .output()
         .context("run curl")?;
     let output = String::from_utf8(output.stdout)?;
@@ -147,7 +178,11 @@ fn download(way: &Way, mib: u64) -> Result<Reading> {
 /// Requests a second of wrk, and the servers' microseconds of processor time per request; nothing without wrk.
 fn requests(way: &Way, seconds: u64) -> Result<Option<Reading>> {
     let before = cpu(&way.processes)?;
-    let wrk = Command::new("wrk")
+    let mut wrk = Command::new("wrk");
+    if let Some(host) = &way.host {
+        wrk.args(["-H", &format!("Host: {host}")]);
+    }
+    let wrk = wrk
         .args([
             "-t1",
             &format!("-c{CONNECTIONS}"),
@@ -186,8 +221,8 @@ fn print_table(
     readings: &BTreeMap<&str, Vec<Reading>>,
 ) {
     println!("\n{title}\n");
-    println!("| way | {rate} | of nginx https | of tunnel | {cpu} |");
-    println!("| --- | ---: | ---: | ---: | ---: |");
+    println!("| way | {rate} | of nginx https | of tunnel | of free | {cpu} |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     for way in ways {
         let Some(own) = readings.get(way.name.as_str()) else {
             continue;
@@ -197,14 +232,15 @@ fn print_table(
                 format!("{:.2}", median_ratio(own, other))
             })
         };
-        let tunnel = match way.name.strip_prefix("ours ") {
-            Some(wire) => of(&format!("tunnel {wire}")),
+        let of_wire = |prefix: &str, other: &str| match way.name.strip_prefix(prefix) {
+            Some(wire) => of(&format!("{other} {wire}")),
             None => String::new(),
         };
+        let (tunnel, free) = (of_wire("ours ", "tunnel"), of_wire("paid ", "ours"));
         let rate = median(own.iter().map(|reading| reading.rate));
         let cpu = median(own.iter().map(|reading| reading.cpu));
         println!(
-            "| {} | {rate:.0} | {} | {tunnel} | {cpu:.2} |",
+            "| {} | {rate:.0} | {} | {tunnel} | {free} | {cpu:.2} |",
             way.name,
             of("nginx https")
         );
