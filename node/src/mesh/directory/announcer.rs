@@ -57,6 +57,8 @@ struct Own {
     rounds: usize,
     failures: u32,
     is_running: bool,
+    /// The mesh was found while it ran: it may have gone to nobody.
+    is_stale: bool,
 }
 
 impl Own {
@@ -98,6 +100,7 @@ impl Announcer {
                     rounds: 0,
                     failures: 0,
                     is_running: false,
+                    is_stale: false,
                 },
             };
             self.own.insert(site, own);
@@ -145,6 +148,10 @@ impl Announcer {
             return;
         };
         own.is_running = false;
+        if std::mem::take(&mut own.is_stale) {
+            own.next = now;
+            return;
+        }
         let wait = if has_succeeded {
             own.failures = 0;
             own.rounds += 1;
@@ -165,6 +172,7 @@ impl Announcer {
             own.next = now;
             own.rounds = 0;
             own.failures = 0;
+            own.is_stale = own.is_running;
         }
     }
 

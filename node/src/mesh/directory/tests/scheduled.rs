@@ -72,6 +72,25 @@ fn a_failure_is_tried_again_soon_and_then_less_often() {
 }
 
 #[test]
+fn what_was_on_its_way_when_the_mesh_was_found_goes_out_once_more() {
+    let (world, alice, now) = (
+        World::new(None),
+        Subscriber::new("alice", 1),
+        Instant::now(),
+    );
+    let mut announcer = Announcer::default();
+    announcer.replace(vec![alice.announces("alice", 1, &world.issuer)], now);
+    let due = announcer.due(now, START, MOST);
+    announcer.again(now);
+    assert!(announcer.due(now, START, MOST).is_empty());
+    announcer.finished(&due[0].site, due[0].sequence, true, now, 0.5);
+    let due = announcer.due(now, START, MOST);
+    assert_eq!(due.len(), 1);
+    announcer.finished(&due[0].site, due[0].sequence, true, now, 0.5);
+    assert!(announcer.due(now, START, MOST).is_empty());
+}
+
+#[test]
 fn a_change_goes_out_at_once_and_what_is_left_out_is_provided_no_more() {
     let (world, alice, now) = (
         World::new(None),
