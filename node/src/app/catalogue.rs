@@ -290,3 +290,70 @@ fn remembered(octets: &[u8], trust: &Trust) -> Result<Vec<Sealed<Tariff>>, Rejec
         .map(|tariff| tariff.verify(trust));
     tariffs.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+
+    use madang_protocol::{
+        ids::{AccountId, KeyId, NetworkId},
+        limits::{
+            ADDRESS_BYTES_MAX, ADDRESSES_MAX, KEYWORDS_MAX, PASSPORT_LIFE, PASSPORT_RENEW_AFTER,
+        },
+        record::{passport::Role, tariff::Audience},
+        time::UnixMillis,
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_largest_announcement_that_the_configuration_allows_is_signed() {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let device = madang_protocol::ids::PublicKey(key.verifying_key().to_bytes());
+        let network = NetworkId([1; 16]);
+        let now = UnixMillis(1_795_305_600_000);
+        let passport = Passport {
+            issuer: KeyId::of(&device),
+            account: AccountId([2; 16]),
+            handle: "a".repeat(30).parse().unwrap(),
+            device,
+            role: Role::Hub,
+            issued: now,
+            renew_after: now.plus(PASSPORT_RENEW_AFTER),
+            expires: now.plus(PASSPORT_LIFE),
+        };
+        let passport = Sealed::sign(passport, network, &key).unwrap();
+        let words = crate::config::WORDS_BYTES_MAX;
+        let keyword = 64;
+        let keywords: Vec<String> = (0..KEYWORDS_MAX)
+            .map(|at| format!("{at:0keyword$}"))
+            .collect();
+        let rest = words - KEYWORDS_MAX * keyword;
+        let title = "t".repeat(rest.min(200));
+        let description = "d".repeat(rest - title.len());
+        let announcement = Announcement {
+            device,
+            site: format!("{}--{}", "b".repeat(20), "a".repeat(30))
+                .parse()
+                .unwrap(),
+            title,
+            description,
+            keywords,
+            tariff: Some(madang_protocol::ids::TariffHash([3; 32])),
+            audience: Audience::Anyone,
+            addresses: (0..ADDRESSES_MAX)
+                .map(|at| format!("/{at:0width$}", width = ADDRESS_BYTES_MAX - 1))
+                .collect(),
+            sequence: 1,
+            issued: now,
+            expires: now.plus(ANNOUNCEMENT_LIFE),
+            passport: passport.to_unverified(),
+        };
+        let signed = Sealed::sign(announcement, network, &key).unwrap();
+        assert!(
+            signed.to_bytes().len() > 3_500,
+            "hardly the largest: {}",
+            signed.to_bytes().len()
+        );
+    }
+}

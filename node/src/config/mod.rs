@@ -13,5 +13,7 @@ pub use checked::{AnchorConfig, Budgets, Config, MeshConfig, ProxyConfig, Sellin
 pub use edit::{add_site, remove_site, set_anchor, set_listen};
 pub use error::ConfigError;
 pub use raw::{Raw, RawAnchor, RawBudget, RawMesh, RawProxy, RawSelling, RawSite};
+#[cfg(test)]
+pub(crate) use site::WORDS_BYTES_MAX;
 pub use site::{Price, SiteConfig, Source, parse_part};
 pub use units::{Money, UnitError, parse_duration, parse_size};

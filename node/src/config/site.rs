@@ -15,7 +15,7 @@ use madang_protocol::{
 use super::{ConfigError, RawSite};
 
 /// Octets of title, description and keywords together: beside eight addresses and a passport they fit an announcement.
-const WORDS_BYTES_MAX: usize = 1_600;
+pub(crate) const WORDS_BYTES_MAX: usize = 1_600;
 
 /// What a site serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,15 +80,15 @@ impl SiteConfig {
                 return Err(ConfigError::value(place(key), reason));
             }
         }
-        let words = raw
-            .keywords
-            .iter()
-            .flatten()
-            .map(String::len)
-            .sum::<usize>();
+        let keywords =
+            keywords(raw).map_err(|reason| ConfigError::value(place("keywords"), reason))?;
+        // As they are announced: one sign can stand for many letters.
+        let words = keywords.iter().map(String::len).sum::<usize>();
         if title.len() + description.len() + words > WORDS_BYTES_MAX {
             let reason = format!(
-                "title, description and keywords have at most {WORDS_BYTES_MAX} octets together"
+                "title ({} octets), description ({}) and keywords ({words}) have at most {WORDS_BYTES_MAX} octets together",
+                title.len(),
+                description.len()
             );
             return Err(ConfigError::value(place(""), reason));
         }
@@ -96,8 +96,7 @@ impl SiteConfig {
             audience(raw).map_err(|reason| ConfigError::value(place("audience"), reason))?;
         Ok(Self {
             source: source(raw, base).map_err(|reason| ConfigError::value(place(""), reason))?,
-            keywords: keywords(raw)
-                .map_err(|reason| ConfigError::value(place("keywords"), reason))?,
+            keywords,
             audience,
             prices: prices(raw, audience)
                 .map_err(|reason| ConfigError::value(place("prices"), reason))?,
