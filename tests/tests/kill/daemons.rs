@@ -286,15 +286,17 @@ impl Yard {
 
         self.node("joon", &["down"]);
         drop(self.buyer.take());
-        let (store, _) = alone(|| NodeStore::open(&self.path("joon/journal")).unwrap());
-        for (grant, billed) in &billed {
-            let signed = store.signed(grant.parse().unwrap()).unwrap().unwrap();
-            assert!(
-                signed.claims().amount >= *billed,
-                "{grant}: more than was signed for"
-            );
-        }
-        store.close();
+        alone(|| {
+            let (store, _) = NodeStore::open(&self.path("joon/journal")).unwrap();
+            for (grant, billed) in &billed {
+                let signed = store.signed(grant.parse().unwrap()).unwrap().unwrap();
+                assert!(
+                    signed.claims().amount >= *billed,
+                    "{grant}: more than was signed for"
+                );
+            }
+            store.close();
+        });
         let checked = self.operate(&["ledger", "check"]);
         assert!(checked.starts_with("the books balance"), "{checked}");
         paid
@@ -302,11 +304,14 @@ impl Yard {
 
     /// What the seller's store holds as settled, by grant; `None` while a receipt waits for its verdict.
     fn settled_sales(&self) -> Option<BTreeMap<String, Amount>> {
-        let (store, _) = alone(|| NodeStore::open(&self.path("mina/journal")).unwrap());
-        let waits =
-            store.batch_waiting().unwrap().is_some() || !store.to_settle().unwrap().is_empty();
-        let sales = store.sales(SALES_MAX).unwrap();
-        store.close();
+        let (waits, sales) = alone(|| {
+            let (store, _) = NodeStore::open(&self.path("mina/journal")).unwrap();
+            let waits =
+                store.batch_waiting().unwrap().is_some() || !store.to_settle().unwrap().is_empty();
+            let sales = store.sales(SALES_MAX).unwrap();
+            store.close();
+            (waits, sales)
+        });
         for sale in &sales {
             assert!(waits || sale.settled == sale.receipt.claims().amount);
         }
