@@ -4,6 +4,7 @@
 
 use std::{fs, path::Path};
 
+use http_body_util::BodyExt as _;
 use madang::{config::Raw, fetch::FetchError};
 use madang_protocol::amount::Amount;
 use madang_tests::harness::{World, folder, get, serving};
@@ -123,4 +124,46 @@ fn film() -> Vec<u8> {
 
 fn won(units: u64) -> Amount {
     Amount::from_micros(units * 1_000_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_that_is_taken_back_ends_what_is_under_way() {
+    let street = Street::with(Raw::default()).await;
+    let bob = street.world.pc("bob").unwrap();
+    bob.agree("alice", "/film.bin", won(10_000), false)
+        .await
+        .unwrap();
+    let mut body = bob
+        .open("alice", get("/film.bin"))
+        .await
+        .unwrap()
+        .into_body();
+    let mut read = 0;
+    while read < OCTETS / 16 {
+        let piece = body.frame().await.unwrap().unwrap();
+        read += piece.data_ref().map_or(0, bytes::Bytes::len);
+    }
+    let output = tokio::process::Command::new(NODE)
+        .arg("--home")
+        .arg(bob.home().path())
+        .args(["consent", "withdraw", "alice"])
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // A reader that takes its time: the film would last for seconds.
+    let mut pace = tokio::time::interval(std::time::Duration::from_millis(30));
+    let outcome = loop {
+        pace.tick().await;
+        match body.frame().await {
+            Some(Ok(_)) => {}
+            other => break other,
+        }
+    };
+    assert!(
+        matches!(outcome, Some(Err(_))),
+        "the film went on to its end"
+    );
+    assert!(street.spent() < won(200), "{}", street.spent());
+    street.world.check_money().unwrap();
 }

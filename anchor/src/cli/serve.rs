@@ -86,6 +86,8 @@ fn log() -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // A log on a full disk is lost; the anchor is not.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .try_init()
         .map_err(|error| anyhow::anyhow!(error).context("set up the log").into())

@@ -1,7 +1,7 @@
 //! [`Fetcher`]: finds a site's devices, asks the best one, pays where it costs something and was agreed to, and goes on to the next device when one
 //! has gone away.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -148,19 +148,28 @@ impl Fetcher {
                 }
                 Err(error) => return Err(failure(error, quote)),
             };
-            let body = match asking.uploaded.take() {
-                None => empty(),
+            let (body, given_up) = match asking.uploaded.take() {
+                None => (empty(), Arc::default()),
                 Some(body) => match paid.upload(body, rule) {
-                    Ok(body) => body.boxed_unsync(),
+                    Ok(body) => {
+                        let given_up = body.refused();
+                        (body.boxed_unsync(), given_up)
+                    }
                     Err(error) => return Err(failure(error, quote)),
                 },
             };
-            let response = match self.send(located, asking, body, Some(&paid)).await {
-                Ok(response) => response,
-                Err(FetchError::Refused(reject)) => {
+            let sent = self.send(located, asking, body, Some(&paid)).await;
+            let response = match (sent, given_up.get()) {
+                (Ok(response), None) => response,
+                (Ok(response), Some(_)) if !response.status().is_server_error() => response,
+                // What broke it off is this node's own refusal, whatever the connection says.
+                (Ok(_) | Err(_), Some(reject)) => {
+                    return Err(failure(BuyError::from(*reject), quote));
+                }
+                (Err(FetchError::Refused(reject)), None) => {
                     return Err(failure(BuyError::from(reject), quote));
                 }
-                Err(error) => return Ok(Outcome::Gone(error)),
+                (Err(error), None) => return Ok(Outcome::Gone(error)),
             };
             if response.status() != StatusCode::PAYMENT_REQUIRED {
                 match bought(response, asking, &paid, rule) {

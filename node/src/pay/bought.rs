@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -131,6 +131,8 @@ pub struct BoughtUpload<B> {
     inner: B,
     purchase: Arc<Purchase>,
     upload: UploadId,
+    /// Why nothing more is sent, for whoever waits for the answer: the connection may break before it says so.
+    refused: Arc<OnceLock<Reject>>,
 }
 
 impl<B> BoughtUpload<B> {
@@ -139,7 +141,13 @@ impl<B> BoughtUpload<B> {
             inner,
             purchase,
             upload,
+            refused: Arc::default(),
         }
+    }
+
+    /// Will hold why the upload was given up, if it was.
+    pub fn refused(&self) -> Arc<OnceLock<Reject>> {
+        Arc::clone(&self.refused)
     }
 }
 
@@ -156,9 +164,11 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtUpload<B> 
         if let Some(Ok(frame)) = &frame
             && let Some(octets) = frame.data_ref()
         {
-            this.purchase
-                .uploaded(this.upload, octets.len() as u64)
-                .map_err(io::Error::other)?;
+            let uploaded = this.purchase.uploaded(this.upload, octets.len() as u64);
+            uploaded.map_err(|reject| {
+                let _ = this.refused.set(reject);
+                io::Error::other(reject)
+            })?;
         }
         Poll::Ready(frame)
     }

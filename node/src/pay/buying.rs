@@ -348,6 +348,8 @@ impl Buying {
         let (passport, current) = purchase.look(|state| (state.passport.clone(), state.tariff));
         let passport = passport.ok_or(BuyError::Stalled)?;
         if current != Some(hash) {
+            // What holds at the seller now is said when the session is joined anew.
+            purchase.lost();
             return Err(BuyError::TariffChanged);
         }
         // A grant from before may turn out to be of no use: then another one is asked for.

@@ -44,11 +44,35 @@ impl Buying {
             ticks.tick().await;
             for purchase in self.purchases() {
                 purchase.tick();
+                if purchase.is_in_use() {
+                    self.hold_to_budget(&purchase);
+                }
                 if purchase.is_quiet_for(SESSION_IDLE) {
                     purchase.finish();
                 }
             }
             self.forget_ended();
+        }
+    }
+
+    /// What was taken back, or spent elsewhere meanwhile, is not signed for here: also in the middle of a body.
+    fn hold_to_budget(&self, purchase: &Purchase) {
+        let Some(tariff) = purchase.look(|state| state.tariff) else {
+            return;
+        };
+        let leave = self
+            .0
+            .parts
+            .wallet
+            .leave(&purchase.site, tariff, Amount::ZERO);
+        match leave {
+            Ok(Leave::Granted { left, .. }) => purchase.lower_left(left),
+            Ok(Leave::NotAgreed | Leave::UsedUp | Leave::DayUsedUp) => {
+                purchase.lower_left(Amount::ZERO);
+            }
+            // What has begun goes on at the prices that it began with.
+            Ok(Leave::TariffChanged) => {}
+            Err(error) => tracing::error!(%error, "read the agreements"),
         }
     }
 

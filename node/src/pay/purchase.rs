@@ -179,6 +179,16 @@ impl Purchase {
         self.with(|machine, _| machine.set_budget(machine.signed().saturating_add(left)));
     }
 
+    /// From now on at most `left` more is signed for, and not more than before.
+    pub(super) fn lower_left(&self, left: Amount) {
+        self.with(|machine, _| machine.lower_budget(machine.signed().saturating_add(left)));
+    }
+
+    /// Whether something is under way that is paid for.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.state.lock().open > 0
+    }
+
     /// The owner has agreed, perhaps again.
     pub(super) fn agree(&self) {
         self.with(|machine, _| machine.agree_again());

@@ -108,8 +108,8 @@ impl<F: Fetch> Local<F> {
         let target = request
             .uri()
             .path_and_query()
-            .map_or("/", |target| target.as_str())
-            .to_owned();
+            .map_or("/", |target| target.as_str());
+        let target = own_path(target);
         let language = Language::of(request.headers());
         if let Some(ticket) = target.strip_prefix(WAY_BACK) {
             return self.way_back(ticket, &site, language);
@@ -207,6 +207,11 @@ impl<F: Fetch> Local<F> {
                 .finalize(),
         )
     }
+}
+
+/// A path as a link on this origin: with two slashes at its beginning it would lead to another.
+fn own_path(target: &str) -> String {
+    format!("/{}", target.trim_start_matches(['/', '\\']))
 }
 
 fn passed_on(
