@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use http_body_util::BodyExt as _;
 use madang::{config::Raw, fetch::FetchError};
 use madang_protocol::amount::Amount;
-use madang_tests::harness::{World, folder, get, serving};
+use madang_tests::harness::{World, eventually, folder, get, serving};
 use tempfile::TempDir;
 
 const NODE: &str = env!("CARGO_BIN_EXE_node_process");
@@ -15,7 +15,7 @@ const OCTETS: usize = 3 << 20;
 
 struct Street {
     world: World,
-    _site: TempDir,
+    site: TempDir,
     downloads: TempDir,
 }
 
@@ -34,7 +34,7 @@ impl Street {
         bob.find("alice", "/free.txt").await.unwrap();
         Self {
             world,
-            _site: site,
+            site,
             downloads: TempDir::new().unwrap(),
         }
     }
@@ -166,4 +166,38 @@ async fn consent_that_is_taken_back_ends_what_is_under_way() {
     );
     assert!(street.spent() < won(200), "{}", street.spent());
     street.world.check_money().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_that_changes_beside_an_open_session_is_agreed_to_once() {
+    let street = Street::with(Raw::default()).await;
+    let bob = street.world.pc("bob").unwrap();
+    bob.agree("alice", "/film.bin", won(1_000), false)
+        .await
+        .unwrap();
+    let got = bob.get("alice", "/film.bin").await.unwrap();
+    assert_eq!(got.body, film());
+    let output = tokio::process::Command::new(NODE)
+        .arg("--home")
+        .arg(street.world.pc("alice").unwrap().home().path())
+        .arg("serve")
+        .arg(street.site.path())
+        .args(["--price", "/film.bin=150 KRW/MiB"])
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let is_dearer = || async {
+        let outcome = bob.open("alice", get("/film.bin")).await;
+        matches!(outcome, Err(FetchError::TariffChanged(_)))
+    };
+    eventually("the new price is known", is_dearer)
+        .await
+        .unwrap();
+    bob.agree("alice", "/film.bin", won(1_000), false)
+        .await
+        .unwrap();
+    let got = bob.get("alice", "/film.bin").await.unwrap();
+    assert_eq!(got.body, film());
+    assert_eq!(street.spent(), won(300 + 450));
 }

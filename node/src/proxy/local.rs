@@ -254,3 +254,21 @@ pub(super) fn redirect(to: &str) -> Response<Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::own_path;
+
+    #[test]
+    fn a_path_never_leads_to_another_origin() {
+        for (target, own) in [
+            ("/a/b?c=//d", "/a/b?c=//d"),
+            ("//evil.example/x", "/evil.example/x"),
+            ("/\\evil.example/x", "/evil.example/x"),
+            ("///", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(own_path(target), own);
+        }
+    }
+}
