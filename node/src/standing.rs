@@ -7,8 +7,8 @@ use std::{io, path::PathBuf};
 use madang_protocol::{
     codec,
     ids::PublicKey,
-    limits::{HELLO_PASSES_MAX, RECORD_BYTES_MAX, REVOCATION_LIST_BYTES_MAX},
-    name::Handle,
+    limits::{PASS_BYTES_MAX, PASSES_HELD_MAX, RECORD_BYTES_MAX, REVOCATION_LIST_BYTES_MAX},
+    name::{Handle, SiteName},
     record::{
         network::NetworkDescriptor, pass::Pass, passport::Passport, revocation::RevocationList,
     },
@@ -24,7 +24,8 @@ use tokio::sync::watch;
 use crate::{broker::Admission, files, home::Home};
 
 /// Of the file: its records and little more.
-const FILE_BYTES_MAX: usize = REVOCATION_LIST_BYTES_MAX + 4 * RECORD_BYTES_MAX;
+const FILE_BYTES_MAX: usize =
+    REVOCATION_LIST_BYTES_MAX + 4 * RECORD_BYTES_MAX + PASSES_HELD_MAX * PASS_BYTES_MAX;
 /// Of the file's layout.
 const FILE_VERSION: u16 = 1;
 
@@ -41,7 +42,7 @@ pub struct Standing {
     pub passport: Option<Sealed<Passport>>,
     /// Who is no longer good; `None` until the first list comes.
     pub revocations: Option<Sealed<RevocationList>>,
-    /// The account's passes, the newest first.
+    /// The account's passes, the last to end first: at most [`PASSES_HELD_MAX`].
     pub passes: Vec<Sealed<Pass>>,
     /// When the anchor last admitted this device, by the anchor's time.
     pub anchor_reached: Option<UnixMillis>,
@@ -53,6 +54,34 @@ impl Standing {
         self.passport
             .as_ref()
             .is_some_and(|passport| now < passport.expires)
+    }
+
+    /// Whether the account has a pass of the issuer's for `pattern` of `site` at `now`.
+    pub fn has_pass(&self, site: &SiteName, pattern: &str, now: UnixMillis) -> bool {
+        self.passes
+            .iter()
+            .any(|pass| pass.site == *site && pass.pattern == pattern && now < pass.until)
+    }
+
+    /// Takes passes beside those in hand, whatever order they come in. Those that have ended give way, and those under a key that was retired,
+    /// which would not be read back.
+    fn take_passes(&mut self, came: Vec<Sealed<Pass>>, now: UnixMillis) {
+        let mut passes: Vec<Sealed<Pass>> = Vec::new();
+        for pass in came.into_iter().chain(std::mem::take(&mut self.passes)) {
+            let is_good = now < pass.until && pass.to_unverified().verify(&self.trust).is_ok();
+            let is_same = |other: &&mut Sealed<Pass>| {
+                other.site == pass.site && other.pattern == pass.pattern
+            };
+            match passes.iter_mut().find(is_same) {
+                _ if !is_good => {}
+                Some(known) if known.until >= pass.until => {}
+                Some(known) => *known = pass,
+                None => passes.push(pass),
+            }
+        }
+        passes.sort_by_key(|pass| std::cmp::Reverse(pass.until));
+        passes.truncate(PASSES_HELD_MAX);
+        self.passes = passes;
     }
 
     /// The sequence of the revocation list in hand; zero without one.
@@ -220,7 +249,7 @@ impl Keeper {
                 standing.revocations = Some(admission.revocations);
             }
             standing.passport = Some(admission.passport);
-            standing.passes = admission.passes;
+            standing.take_passes(admission.passes, admission.time);
             standing.anchor_reached = Some(admission.time);
             Ok(())
         })
@@ -243,17 +272,20 @@ impl Keeper {
         })
     }
 
-    /// Adds a pass that was just bought. The oldest gives way when there are [`HELLO_PASSES_MAX`].
+    /// Takes passes that the anchor has issued since the sign-in.
     ///
     /// # Errors
     /// [`StandingError::File`]: nothing has changed then.
-    pub fn add_pass(&self, pass: Sealed<Pass>) -> Result<(), StandingError> {
+    pub fn take_passes(
+        &self,
+        passes: Vec<Sealed<Pass>>,
+        now: UnixMillis,
+    ) -> Result<(), StandingError> {
+        if passes.is_empty() {
+            return Ok(());
+        }
         self.change(|standing| {
-            let is_same =
-                |other: &Sealed<Pass>| other.site == pass.site && other.pattern == pass.pattern;
-            standing.passes.retain(|other| !is_same(other));
-            standing.passes.insert(0, pass);
-            standing.passes.truncate(HELLO_PASSES_MAX);
+            standing.take_passes(passes, now);
             Ok(())
         })
     }

@@ -24,7 +24,8 @@ use crate::{
     amount::{Amount, Currency},
     ids::{GrantId, RecordHash, TariffHash},
     name::{Handle, SiteName},
-    record::{receipt::Counters, tariff::Audience},
+    record::{pass::Pass, receipt::Counters, tariff::Audience},
+    sealed::Unverified,
     time::UnixMillis,
 };
 
@@ -137,6 +138,13 @@ pub struct Bill {
     pub lines: Vec<BillLine>,
     /// Where the next page goes on; `None` at the end.
     pub more_before: Option<u64>,
+}
+
+/// What an account has of passes for one site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passes {
+    /// The last to end first: at most [`HELLO_PASSES_MAX`](crate::limits::HELLO_PASSES_MAX), as many as one Hello shows.
+    pub passes: Vec<Unverified<Pass>>,
 }
 
 /// A personal web server that is online.

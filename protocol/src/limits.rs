@@ -99,6 +99,10 @@ pub const ISSUER_KEYS_MAX: usize = 4;
 pub const FRAME_BYTES_MAX: usize = 32 * 1_024;
 /// Passes shown in one Hello.
 pub const HELLO_PASSES_MAX: usize = 16;
+/// Passes that a node keeps of its account's: one for every paid site that a person visits, and more.
+pub const PASSES_HELD_MAX: usize = 256;
+/// Octets of a sealed pass: a site, a pattern and little else.
+pub const PASS_BYTES_MAX: usize = 1_024;
 /// Entries in one page of a bill.
 pub const BILL_PAGE_MAX: usize = 500;
 

@@ -1,8 +1,9 @@
 //! Query: what a device may look up about its account and the network.
 
 use madang_protocol::{
+    broker::Passes,
     codec,
-    limits::BILL_PAGE_MAX,
+    limits::{BILL_PAGE_MAX, HELLO_PASSES_MAX},
     record::request::{Query, Question},
     reject::Reject,
     sealed::Sealed,
@@ -28,6 +29,13 @@ pub(super) fn handle(broker: &Broker, query: Sealed<Query>) -> Result<Vec<u8>, P
             let mut directory = broker.directory().lock();
             directory.handle_timeout(now);
             codec::encode(&directory.sites(after.as_deref(), sites_max))
+        }
+        Question::Passes { site } => {
+            let store = broker.store();
+            let passes = store.passes(who.account.id, Some(site), now, HELLO_PASSES_MAX)?;
+            codec::encode(&Passes {
+                passes: passes.into_iter().map(Sealed::into_unverified).collect(),
+            })
         }
     })
 }

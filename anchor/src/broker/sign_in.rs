@@ -28,7 +28,7 @@ pub(super) fn handle(broker: &Broker, asked: Sealed<SignIn>) -> Result<Vec<u8>, 
         .value;
     let passes = broker
         .store()
-        .passes(who.account.id, now, HELLO_PASSES_MAX)?;
+        .passes(who.account.id, None, now, HELLO_PASSES_MAX)?;
     let answer = broker.sign(SignedIn {
         issuer: broker.keys().id(),
         nonce: asked.nonce,

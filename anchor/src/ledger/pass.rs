@@ -3,6 +3,7 @@
 use madang_protocol::{
     ids::{AccountId, GrantId, KeyId},
     limits::MILLIS_PER_PASS_MAX,
+    name::SiteName,
     record::pass::Pass,
     time::{MILLIS_PER_DAY, UnixMillis},
 };
@@ -62,10 +63,11 @@ pub(super) fn rule_of(site: &str, pattern: &str) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// The account's passes that are good at `now`, the last to end first.
+/// The account's passes, for one site or for all, that are good at `now`, the last to end first.
 pub fn list(
     view: &impl View,
     account: &AccountId,
+    site: Option<&SiteName>,
     now: UnixMillis,
     limit: usize,
 ) -> Result<Vec<PassHeld>, Fault> {
@@ -75,10 +77,12 @@ pub fn list(
         Order::Forward,
         PASSES_LISTED_MAX,
     )?;
+    let site = site.map(SiteName::to_string);
+    let is_wanted = |held: &PassHeld| site.as_ref().is_none_or(|site| *site == held.site);
     let mut passes = Vec::new();
     for (_, row) in rows {
         let held: PassHeld = pack::value(Table::Pass, &row)?;
-        if held.until > now {
+        if held.until > now && is_wanted(&held) {
             passes.push(held);
         }
     }

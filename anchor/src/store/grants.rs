@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use madang_protocol::{
     ids::{AccountId, GrantId, TariffHash},
+    name::SiteName,
     record::{grant::Grant, pass::Pass, request::GrantRequest, tariff::Tariff},
     reject::Reject,
     sealed::{Sealed, Unverified},
@@ -99,14 +100,15 @@ impl Embedded {
         self.read(|view| tariff::get(view, &hash))
     }
 
-    /// At most `limit` passes of an account that are good at `now`, the last to end first.
+    /// At most `limit` passes of an account, for one site or for all, that are good at `now`, the last to end first.
     pub fn passes(
         &self,
         account: AccountId,
+        site: Option<&SiteName>,
         now: UnixMillis,
         limit: usize,
     ) -> Result<Vec<Sealed<Pass>>, StoreError> {
-        let held = self.read(|view| pass::list(view, &account, now, limit))?;
+        let held = self.read(|view| pass::list(view, &account, site, now, limit))?;
         held.iter()
             .map(|held| self.sign(held.to_record(self.issuer_id())?))
             .collect()

@@ -160,7 +160,7 @@ fn a_pass_is_issued_when_it_is_settled_and_prolonged_by_the_next() {
         );
         let batch = town.seller.batch(number, vec![receipt], vec![], START);
         town.store.settle(&batch, START).unwrap();
-        town.store.passes(town.buyer.id(), START, 16).unwrap()
+        town.store.passes(town.buyer.id(), None, START, 16).unwrap()
     };
     let first = settle(1, 1);
     assert_eq!((first.len(), first[0].until), (1, later(START, 30 * DAY)));
@@ -170,7 +170,7 @@ fn a_pass_is_issued_when_it_is_settled_and_prolonged_by_the_next() {
     let end = later(START, 90 * DAY);
     assert!(
         town.store
-            .passes(town.buyer.id(), end, 16)
+            .passes(town.buyer.id(), None, end, 16)
             .unwrap()
             .is_empty()
     );

@@ -60,6 +60,7 @@ impl Yard {
             standing: node.standing.clone(),
             store: Arc::clone(&store),
             broker: node.client.clone(),
+            keeper: Arc::clone(&node.keeper),
             wallet: wallet.clone(),
             mesh: node.mesh.clone(),
         });

@@ -4,10 +4,12 @@ use std::time::Instant;
 
 use madang_protocol::{
     broker::{
-        Bill, CLOSE, Directory, Done, GRANT, PRESENCE, PresenceAnswer, QUERY, SETTLE, SIGN_IN,
-        USAGE, Wallet,
+        Bill, CLOSE, Directory, Done, GRANT, PRESENCE, Passes, PresenceAnswer, QUERY, SETTLE,
+        SIGN_IN, USAGE, Wallet,
     },
     codec,
+    limits::HELLO_PASSES_MAX,
+    name::SiteName,
     record::{
         grant::Grant,
         network::NetworkDescriptor,
@@ -191,6 +193,31 @@ impl Client {
     /// [`BrokerError`]
     pub async fn sites(&self, after: Option<String>, limit: u16) -> Result<Directory, BrokerError> {
         self.query(Question::Sites { after, limit }).await
+    }
+
+    /// The account's passes for `site` that have not ended.
+    ///
+    /// # Errors
+    /// [`BrokerError`]
+    pub async fn passes(&self, site: &SiteName) -> Result<Vec<Sealed<Pass>>, BrokerError> {
+        let question = Question::Passes { site: site.clone() };
+        let Passes { passes } = self.query(question).await?;
+        require(passes.len() <= HELLO_PASSES_MAX, "the number of passes")?;
+        let (trust, account) = {
+            let standing = self.standing.borrow();
+            let passport = standing.passport.as_ref();
+            (
+                standing.trust.clone(),
+                passport.map(|passport| passport.account),
+            )
+        };
+        let verified = passes.into_iter().map(|pass| {
+            let pass = pass.verify(&trust).map_err(Lie::Record)?;
+            require(pass.site == *site, "the site of a pass")?;
+            require(Some(pass.account) == account, "the account of a pass")?;
+            Ok(pass)
+        });
+        verified.collect()
     }
 
     async fn query<T: Serialize + DeserializeOwned>(

@@ -184,6 +184,11 @@ impl Fetcher {
             }
             if refused == Reject::SESSION_UNKNOWN {
                 paid.lost();
+            } else if paid.is_by_pass() {
+                drop(paid);
+                if let Err(error) = self.show_pass(located, &quote).await {
+                    return Err(failure(error, quote));
+                }
             }
             if refused == Reject::TARIFF_CHANGED {
                 self.forget_tariff(located);
@@ -250,6 +255,13 @@ impl Fetcher {
             return Err(BuyError::NotAgreed);
         };
         buying.ready(&seller(located, quote), quote.rule).await
+    }
+
+    async fn show_pass(&self, located: &Located, quote: &Quote) -> Result<(), BuyError> {
+        let Some(buying) = &self.buying else {
+            return Err(BuyError::NotAgreed);
+        };
+        buying.show_pass(&seller(located, quote)).await
     }
 
     async fn more(&self, located: &Located, quote: &Quote) -> Result<(), BuyError> {

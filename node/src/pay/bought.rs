@@ -18,28 +18,34 @@ use madang_protocol::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::purchase::Purchase;
+use super::purchase::InUse;
 
 /// A response that is open in its session. Dropping it before it has ended cancels it.
 struct Open {
-    purchase: Arc<Purchase>,
-    response: ResponseId,
+    in_use: InUse,
+    /// `None` where a pass covers it: nothing is counted.
+    counted: Option<ResponseId>,
     ended: Option<Ended>,
 }
 
 impl Open {
     fn received(&mut self, octets: usize) -> io::Result<()> {
-        self.purchase
-            .received(self.response, octets as u64)
-            .map_err(|reject: Reject| {
-                self.end(Ended::Cancelled);
-                io::Error::other(reject)
-            })
+        let Some(response) = self.counted else {
+            return Ok(());
+        };
+        let received = self.in_use.purchase().received(response, octets as u64);
+        received.map_err(|reject: Reject| {
+            self.end(Ended::Cancelled);
+            io::Error::other(reject)
+        })
     }
 
     /// There is nothing now: an error when nothing more is to come.
     fn poll_given_up(&mut self, context: &Context<'_>) -> Poll<io::Error> {
-        match self.purchase.given_up(self.response, context.waker()) {
+        let Some(response) = self.counted else {
+            return Poll::Pending;
+        };
+        match self.in_use.purchase().given_up(response, context.waker()) {
             Some(reject) if self.ended.is_none() => {
                 self.end(Ended::Cancelled);
                 Poll::Ready(io::Error::other(reject))
@@ -51,7 +57,9 @@ impl Open {
     fn end(&mut self, ended: Ended) {
         if self.ended.is_none() {
             self.ended = Some(ended);
-            self.purchase.close_response(self.response, ended);
+            if let Some(response) = self.counted {
+                self.in_use.purchase().close_response(response, ended);
+            }
         }
     }
 }
@@ -69,12 +77,12 @@ pub struct BoughtBody<B> {
 }
 
 impl<B> BoughtBody<B> {
-    pub(super) fn new(inner: B, purchase: Arc<Purchase>, response: ResponseId) -> Self {
+    pub(super) fn new(inner: B, in_use: InUse, counted: Option<ResponseId>) -> Self {
         Self {
             inner,
             open: Open {
-                purchase,
-                response,
+                in_use,
+                counted,
                 ended: None,
             },
         }
@@ -129,18 +137,19 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtBody<B> {
 /// The body of a request that is paid for, counted as it goes.
 pub struct BoughtUpload<B> {
     inner: B,
-    purchase: Arc<Purchase>,
-    upload: UploadId,
+    in_use: InUse,
+    /// `None` where a pass covers it: nothing is counted.
+    counted: Option<UploadId>,
     /// Why nothing more is sent, for whoever waits for the answer: the connection may break before it says so.
     refused: Arc<OnceLock<Reject>>,
 }
 
 impl<B> BoughtUpload<B> {
-    pub(super) fn new(inner: B, purchase: Arc<Purchase>, upload: UploadId) -> Self {
+    pub(super) fn new(inner: B, in_use: InUse, counted: Option<UploadId>) -> Self {
         Self {
             inner,
-            purchase,
-            upload,
+            in_use,
+            counted,
             refused: Arc::default(),
         }
     }
@@ -163,8 +172,10 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtUpload<B> 
         let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
         if let Some(Ok(frame)) = &frame
             && let Some(octets) = frame.data_ref()
+            && let Some(upload) = this.counted
         {
-            let uploaded = this.purchase.uploaded(this.upload, octets.len() as u64);
+            let purchase = this.in_use.purchase();
+            let uploaded = purchase.uploaded(upload, octets.len() as u64);
             uploaded.map_err(|reject| {
                 let _ = this.refused.set(reject);
                 io::Error::other(reject)
@@ -184,7 +195,9 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtUpload<B> 
 
 impl<B> Drop for BoughtUpload<B> {
     fn drop(&mut self) {
-        self.purchase.close_upload(self.upload);
+        if let Some(upload) = self.counted {
+            self.in_use.purchase().close_upload(upload);
+        }
     }
 }
 
@@ -195,12 +208,12 @@ pub struct BoughtStream<S> {
 }
 
 impl<S> BoughtStream<S> {
-    pub(super) fn new(inner: S, purchase: Arc<Purchase>, response: ResponseId) -> Self {
+    pub(super) fn new(inner: S, in_use: InUse, counted: Option<ResponseId>) -> Self {
         Self {
             inner,
             open: Open {
-                purchase,
-                response,
+                in_use,
+                counted,
                 ended: None,
             },
         }

@@ -7,13 +7,14 @@ use madang_protocol::{
     amount::Amount,
     ids::{GrantId, PublicKey, TariffHash},
     name::SiteName,
-    record::tariff::Tariff,
+    record::tariff::{Rule, Tariff},
     reject::{Reject, Score},
     sealed::Sealed,
     session::{
         buyer::{Buyer, BuyerTerms},
         frame::SellerFrame,
     },
+    time::UnixMillis,
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -23,7 +24,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Paid, Wallet,
+    BuyError, Paid, Wallet,
+    buy_error::over_budget,
     frames::{FrameReader, ReadError, write_all},
     granting::crumb,
     outbox::Outbox,
@@ -34,9 +36,9 @@ use crate::{
     broker,
     clock::Clock,
     identity::DeviceKey,
-    mesh::{self, OpenError, Protocol, Stream},
-    standing::Standing,
-    store::{NodeStore, StoreError, StoreRead},
+    mesh::{self, Protocol, Stream},
+    standing::{Keeper, Standing},
+    store::NodeStore,
 };
 
 /// Sessions at one time.
@@ -60,54 +62,12 @@ pub struct BuyingParts {
     pub store: Arc<NodeStore>,
     /// Who grants.
     pub broker: broker::Client,
+    /// Where passes are kept.
+    pub keeper: Arc<Keeper>,
     /// What was agreed to.
     pub wallet: Wallet,
     /// Where sellers are reached.
     pub mesh: mesh::Handle,
-}
-
-/// Why something cannot be bought now.
-#[derive(Debug, thiserror::Error)]
-pub enum BuyError {
-    /// Nobody agreed to pay this site.
-    #[error("nobody agreed to pay this site")]
-    NotAgreed,
-    /// This is more than what is left of the site's budget and the day's.
-    #[error("the budget is used up")]
-    OverBudget,
-    /// The budget of the day is used up.
-    #[error("the budget of the day is used up")]
-    DayUsedUp,
-    /// The prices are not those that were agreed to.
-    #[error("the prices have changed")]
-    TariffChanged,
-    /// The wallet does not hold enough.
-    #[error("the wallet does not hold enough")]
-    NoCredit,
-    /// No new grant without the anchor.
-    #[error("the anchor cannot be reached")]
-    AnchorAway,
-    /// The seller does not answer.
-    #[error("the seller does not answer")]
-    Stalled,
-    /// The seller cannot be reached.
-    #[error("the seller cannot be reached")]
-    Unreachable(#[source] OpenError),
-    /// The seller or the anchor refuses.
-    #[error("{0}")]
-    Refused(#[from] Reject),
-    /// The node's own store fails.
-    #[error("the node's store fails")]
-    Store(#[from] StoreError),
-    /// This node stops.
-    #[error("this node is shutting down")]
-    Closed,
-}
-
-impl From<StoreRead> for BuyError {
-    fn from(error: StoreRead) -> Self {
-        Self::Store(error.into())
-    }
 }
 
 /// Cheap to clone.
@@ -119,6 +79,10 @@ pub(super) struct Shared {
     pub(super) outbox: Arc<Outbox>,
     pub(super) errands: Arc<Notify>,
     purchases: Mutex<BTreeMap<(PublicKey, SiteName), Arc<Purchase>>>,
+    /// A pass was bought, or has just been settled.
+    pub(super) pass_bought: Notify,
+    /// Held while a pass is looked for and signed for, so that no two sessions buy the same.
+    pub(super) buying_pass: Mutex<()>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -144,24 +108,34 @@ impl Buying {
             outbox,
             errands: Arc::new(Notify::new()),
             purchases: Mutex::default(),
+            pass_bought: Notify::new(),
+            buying_pass: Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))
     }
 
-    /// A session with `seller` in which a request under `rule` can be paid for: connected, with a grant, within what was agreed to.
+    /// A session with `seller` in which a request under `rule` is covered by a pass, or can be paid for: connected, with a grant, within what was
+    /// agreed to.
     ///
     /// # Errors
     /// [`BuyError`]; nothing was signed then, but perhaps for a pass.
     pub async fn ready(&self, seller: &Seller<'_>, rule: usize) -> Result<Paid, BuyError> {
+        if self.has_pass(seller.site, seller.tariff, rule)? {
+            return self.ready_by_pass(seller).await;
+        }
         let hash = seller.tariff.tariff_hash();
         let priced = seller.tariff.rules.get(rule);
-        let (left, passes) = match self.0.parts.wallet.leave(
+        let (left, passes, since) = match self.0.parts.wallet.leave(
             seller.site,
             hash,
             priced.map_or(Amount::ZERO, crumb),
         )? {
-            Leave::Granted { left, passes } => (left, passes),
+            Leave::Granted {
+                left,
+                passes,
+                since,
+            } => (left, passes, since),
             Leave::NotAgreed => return Err(BuyError::NotAgreed),
             Leave::TariffChanged => return Err(BuyError::TariffChanged),
             Leave::UsedUp => return Err(BuyError::OverBudget),
@@ -170,53 +144,54 @@ impl Buying {
         if !self.0.outbox.keeps_up() {
             return Err(BuyError::Refused(Reject::STORE_FULL));
         }
-        let purchase = self.purchase(seller)?;
         let is_chosen = passes.contains(&rule);
-        if !is_chosen && self.needs_pass(seller, &purchase, rule) {
+        if is_chosen {
+            if self.has_had_pass(seller, rule, since)? {
+                // It has ended, and another one is another decision.
+                return Err(BuyError::NotAgreed);
+            }
+            self.look_for_pass(seller.site).await;
+            if self.has_pass(seller.site, seller.tariff, rule)? {
+                return self.ready_by_pass(seller).await;
+            }
+        } else if priced.is_some_and(Rule::is_pass_only) {
             return Err(BuyError::NotAgreed);
         }
+        let purchase = self.purchase(seller)?;
         let setup = purchase.setup.lock().await;
         purchase.agree();
         purchase.set_left(left);
-        let session = match self.connected(&purchase).await {
-            // The stream was just going away: once more, on a new one.
-            Err(BuyError::Stalled) if !purchase.look(|state| state.is_attached) => {
-                self.connected(&purchase).await?
-            }
-            other => other?,
-        };
+        let session = self.joined(&purchase).await?;
         self.granted(&purchase, seller, hash, rule, left).await?;
-        if passes.contains(&rule) {
-            let bought = match purchase.buy_pass(rule) {
+        if is_chosen {
+            let bought = match self.buy_pass_once(seller, &purchase, rule) {
                 // The grant in use was for less than this pass: the next one is for it.
                 Err(Reject::GRANT_EXHAUSTED) => {
                     self.followed(&purchase, seller, rule, left).await?;
-                    purchase.buy_pass(rule)
+                    self.buy_pass_once(seller, &purchase, rule)
                 }
                 other => other,
             };
             bought.map_err(over_budget)?;
+            drop(setup);
+            return Ok(Paid::by_pass(purchase, session));
         }
         drop(setup);
         Ok(Paid::new(purchase, session))
     }
 
-    /// Whether only a pass opens the paths of `rule`, and none is in hand: the visitor has to choose it first.
-    fn needs_pass(&self, seller: &Seller<'_>, purchase: &Purchase, rule: usize) -> bool {
-        let Some(priced) = seller
-            .tariff
-            .rules
-            .get(rule)
-            .filter(|rule| rule.is_pass_only())
-        else {
-            return false;
+    /// Whether a pass of `rule` was bought since `since`.
+    fn has_had_pass(
+        &self,
+        seller: &Seller<'_>,
+        rule: usize,
+        since: UnixMillis,
+    ) -> Result<bool, BuyError> {
+        let Some(priced) = seller.tariff.rules.get(rule) else {
+            return Ok(false);
         };
-        let now = self.0.parts.clock.now();
-        let standing = self.0.parts.standing.borrow();
-        let is_held = standing.passes.iter().any(|pass| {
-            pass.site == *seller.site && pass.pattern == priced.pattern && now < pass.until
-        });
-        !is_held && !purchase.has_pass(rule)
+        let bought = self.bought(seller.site, &priced.pattern)?;
+        Ok(bought.is_some_and(|bought| bought.bought >= since))
     }
 
     /// The grant in use is used up for a request under `rule`: gets a successor, as far as the budget allows one.
@@ -269,7 +244,7 @@ impl Buying {
         self.accepted(purchase, next).await
     }
 
-    fn purchase(&self, seller: &Seller<'_>) -> Result<Arc<Purchase>, BuyError> {
+    pub(super) fn purchase(&self, seller: &Seller<'_>) -> Result<Arc<Purchase>, BuyError> {
         let parts = &self.0.parts;
         let mut purchases = self.0.purchases.lock();
         let key = (seller.device, seller.site.clone());
@@ -298,6 +273,16 @@ impl Buying {
         ));
         purchases.insert(key, Arc::clone(&purchase));
         Ok(purchase)
+    }
+
+    /// The session's name at the seller; once more on a new stream where the one that is attached was just going away.
+    pub(super) async fn joined(&self, purchase: &Arc<Purchase>) -> Result<String, BuyError> {
+        match self.connected(purchase).await {
+            Err(BuyError::Stalled) if !purchase.look(|state| state.is_attached) => {
+                self.connected(purchase).await
+            }
+            other => other,
+        }
     }
 
     /// The session's name at the seller, over a stream that is attached or a new one.
@@ -375,7 +360,11 @@ impl Buying {
     }
 
     /// Waits until the seller has accepted a grant that was presented.
-    async fn accepted(&self, purchase: &Purchase, wanted: GrantId) -> Result<(), BuyError> {
+    pub(super) async fn accepted(
+        &self,
+        purchase: &Purchase,
+        wanted: GrantId,
+    ) -> Result<(), BuyError> {
         purchase.look(|state| state.refused = None);
         let answer = purchase.wait_for(ANSWER_WITHIN, |state| {
             match (
@@ -469,13 +458,5 @@ impl Buying {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-    }
-}
-
-pub(super) fn over_budget(reject: Reject) -> BuyError {
-    if reject == Reject::BUDGET_EXCEEDED {
-        BuyError::OverBudget
-    } else {
-        BuyError::Refused(reject)
     }
 }

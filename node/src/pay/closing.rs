@@ -33,7 +33,8 @@ impl Buying {
             self.0.outbox.run(),
             self.tick(),
             self.run_errands(),
-            self.sweep()
+            self.sweep(),
+            self.follow_passes()
         );
     }
 
@@ -85,6 +86,8 @@ impl Buying {
                 }
             }
             self.tell_closed().await;
+            // What was settled with a closing has issued the passes that it bought.
+            self.0.pass_bought.notify_one();
         }
     }
 

@@ -74,7 +74,7 @@ impl Buying {
     }
 
     /// A grant from before, for the same seller, site and prices, that is neither used up nor over.
-    fn present_again(
+    pub(super) fn present_again(
         &self,
         purchase: &Purchase,
         tariff: &Sealed<Tariff>,

@@ -3,11 +3,13 @@
 //! * [`selling`]: the seller's end of every session. [`till`] holds them, [`responses`] says which response may go how far, [`settling`] hands
 //!   their receipts in.
 //! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it.
+//! * [`passes`]: what was bought for days, found before anything is paid.
 //! * [`wallet`]: what this node's owner agreed to, and how much of it is left.
 //! * [`outbox`]: what must not be forgotten on its way to disk. [`frames`]: the messages of a session on a stream.
 
 mod attending;
 mod bought;
+mod buy_error;
 mod buying;
 mod closing;
 mod frames;
@@ -15,6 +17,7 @@ mod granting;
 mod open_response;
 mod outbox;
 mod paid;
+mod passes;
 mod purchase;
 mod responses;
 mod selling;
@@ -23,7 +26,8 @@ mod till;
 mod wallet;
 
 pub use bought::{BoughtBody, BoughtStream, BoughtUpload};
-pub use buying::{BuyError, Buying, BuyingParts, Seller};
+pub use buy_error::BuyError;
+pub use buying::{Buying, BuyingParts, Seller};
 pub use open_response::OpenResponse;
 pub use paid::Paid;
 pub use selling::{Selling, SellingParts};

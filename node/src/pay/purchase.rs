@@ -65,12 +65,30 @@ pub(super) struct State {
     pub(super) wants_successor: Option<GrantId>,
     /// What the seller refused last.
     pub(super) refused: Option<Reject>,
+    /// How many [`InUse`] there are, and since when there is none.
     open: usize,
     quiet_since: Instant,
     /// Who waits for more of a response.
     readers: BTreeMap<ResponseId, Waker>,
     /// Responses that are to end, and why.
     given_up: BTreeMap<ResponseId, Reject>,
+}
+
+/// Something that needs the session is under way: it is not ended for being quiet.
+pub(super) struct InUse(Arc<Purchase>);
+
+impl InUse {
+    pub(super) fn purchase(&self) -> &Arc<Purchase> {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.open = state.open.saturating_sub(1);
+        state.quiet_since = Instant::now();
+    }
 }
 
 impl Purchase {
@@ -194,12 +212,6 @@ impl Purchase {
         self.with(|machine, _| machine.agree_again());
     }
 
-    /// Whether a pass of `rule` is in hand.
-    pub(super) fn has_pass(&self, rule: usize) -> bool {
-        let now = self.clock.now();
-        self.state.lock().machine.has_pass(rule, now)
-    }
-
     /// Buys the pass of `rule`, unless it is in hand.
     pub(super) fn buy_pass(&self, rule: usize) -> Result<(), Reject> {
         self.with(|machine, now| {
@@ -224,20 +236,12 @@ impl Purchase {
 
     /// A successful head names a response with a price.
     pub(super) fn open_response(&self, head: &Head) -> Result<(), Reject> {
-        let opened = self.with(|machine, now| machine.open_response(head, now));
-        if opened.is_ok() {
-            self.state.lock().open += 1;
-        }
-        opened
+        self.with(|machine, now| machine.open_response(head, now))
     }
 
     /// A request with a body is about to go.
     pub(super) fn open_upload(&self, rule: usize) -> Result<UploadId, Reject> {
-        let opened = self.with(|machine, now| machine.open_upload(rule, now));
-        if opened.is_ok() {
-            self.state.lock().open += 1;
-        }
-        opened
+        self.with(|machine, now| machine.open_upload(rule, now))
     }
 
     /// Octets of it have gone.
@@ -248,7 +252,6 @@ impl Purchase {
     /// It has ended.
     pub(super) fn close_upload(&self, upload: UploadId) {
         self.with(|machine, now| machine.close_upload(upload, now));
-        self.ended();
     }
 
     /// Octets of it have come.
@@ -259,7 +262,6 @@ impl Purchase {
     /// It has ended.
     pub(super) fn close_response(&self, response: ResponseId, ended: Ended) {
         self.with(|machine, now| machine.close_response(response, ended, now));
-        self.ended();
         let mut state = self.state.lock();
         state.readers.remove(&response);
         state.given_up.remove(&response);
@@ -275,10 +277,10 @@ impl Purchase {
         reason
     }
 
-    fn ended(&self) {
-        let mut state = self.state.lock();
-        state.open = state.open.saturating_sub(1);
-        state.quiet_since = Instant::now();
+    /// Something that needs the session is under way, for as long as what is given back lives.
+    pub(super) fn in_use(self: &Arc<Self>) -> InUse {
+        self.state.lock().open += 1;
+        InUse(Arc::clone(self))
     }
 
     /// Does what is due by now.

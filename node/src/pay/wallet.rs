@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use madang_protocol::{amount::Amount, ids::TariffHash, name::SiteName, reject::Reject};
+use madang_protocol::{
+    amount::Amount, ids::TariffHash, name::SiteName, reject::Reject, time::UnixMillis,
+};
 
 use crate::{
     clock::Clock,
@@ -30,6 +32,8 @@ pub(super) enum Leave {
         left: Amount,
         /// The rules whose passes were chosen.
         passes: BTreeSet<usize>,
+        /// When it was agreed to.
+        since: UnixMillis,
     },
     /// Nobody agreed, or the site was stopped since.
     NotAgreed,
@@ -80,6 +84,7 @@ impl Wallet {
         Ok(Leave::Granted {
             left: left.min(left_today),
             passes: row.passes.into_iter().map(usize::from).collect(),
+            since: row.since,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use madang_protocol::{
     amount::Amount,
-    ids::GrantId,
+    ids::{AccountId, GrantId},
     name::SiteName,
     record::{receipt::Receipt, request::GrantRequest},
     sealed::Unverified,
@@ -11,14 +11,16 @@ use madang_protocol::{
 
 use super::{
     open::{NodeStore, StoreRead},
-    row::{AgreementRow, GrantRow},
-    schema::{AGREEMENTS, ASKED, DAYS, GRANTS, SIGNED, TO_CLOSE},
+    row::{AgreementRow, BoughtRow, GrantRow},
+    schema::{AGREEMENTS, ASKED, BOUGHT, DAYS, GRANTS, SIGNED, TO_CLOSE, TO_FETCH, pass_key},
 };
 
 /// Agreements that are read at once.
 const AGREEMENTS_MAX: usize = 4_096;
 /// Grants that are told to the anchor in one round.
 const CLOSINGS_MAX: usize = 256;
+/// Passes that are asked for in one round.
+const PASSES_FETCHED_MAX: usize = 64;
 
 impl NodeStore {
     /// The agreement to pay `site`.
@@ -66,6 +68,23 @@ impl NodeStore {
     /// The highest receipt that this node signed for a grant.
     pub fn signed(&self, grant: GrantId) -> Result<Option<Unverified<Receipt>>, StoreRead> {
         self.one(SIGNED, &grant.0)
+    }
+
+    /// The pass of `account` for `pattern` of `site` that this node signed for last, if it did.
+    pub fn pass_bought(
+        &self,
+        account: AccountId,
+        site: &SiteName,
+        pattern: &str,
+    ) -> Result<Option<BoughtRow>, StoreRead> {
+        self.one(BOUGHT, &pass_key(account, site, pattern))
+    }
+
+    /// Passes that were bought, and whose issuer's word is not in hand: some of them, the same until they are known.
+    pub fn passes_to_fetch(&self) -> Result<Vec<BoughtRow>, StoreRead> {
+        let rows = self.many::<()>(TO_FETCH, &[], PASSES_FETCHED_MAX)?;
+        let bought = rows.into_iter().map(|(key, ())| self.one(BOUGHT, &key));
+        bought.filter_map(Result::transpose).collect()
     }
 
     /// Grants that the anchor must be told are done.

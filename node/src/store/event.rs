@@ -70,4 +70,6 @@ pub enum Event {
         /// When.
         time: UnixMillis,
     },
+    /// Buying: the issuer's own word for a pass is in hand, or the pass has ended: it is asked for no more.
+    PassKnown(PassRow),
 }

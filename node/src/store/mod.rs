@@ -11,4 +11,4 @@ mod sold;
 
 pub use event::Event;
 pub use open::{NodeStore, StoreError, StoreRead};
-pub use row::{AgreementRow, GrantRow, HeldRow, PassRow};
+pub use row::{AgreementRow, BoughtRow, GrantRow, HeldRow, PassRow};

@@ -40,6 +40,15 @@ pub struct PassRow {
     pub until: UnixMillis,
 }
 
+/// A pass that a buyer has signed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoughtRow {
+    /// What was bought, by whom, and until when it lasts by this node's own count.
+    pub pass: PassRow,
+    /// When it was signed for.
+    pub bought: UnixMillis,
+}
+
 /// A visitor's agreement to pay a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgreementRow {

@@ -4,20 +4,22 @@ use madang_journal::{ApplyError, RowError, Rows, Schema};
 use madang_protocol::{
     amount::Amount,
     codec::{self, DecodeError},
-    ids::GrantId,
+    ids::{AccountId, GrantId},
+    limits::MILLIS_PER_PASS_MAX,
+    name::SiteName,
     record::{
         grant::Grant,
         receipt::Receipt,
         settlement::{Judgement, SettleBatch, Verdict},
     },
     sealed::Unverified,
-    time::Day,
+    time::{Day, MILLIS_PER_DAY, UnixMillis},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     event::Event,
-    row::{AgreementRow, GrantRow, HeldRow, PassRow},
+    row::{AgreementRow, BoughtRow, GrantRow, HeldRow, PassRow},
 };
 
 /// Octets of one event or row: the largest holds a whole batch.
@@ -47,20 +49,24 @@ pub(super) const AGREEMENTS: u8 = 10;
 pub(super) const DAYS: u8 = 11;
 /// Grants that the anchor must be told are done.
 pub(super) const TO_CLOSE: u8 = 12;
+/// [`BoughtRow`] by account, site and pattern.
+pub(super) const BOUGHT: u8 = 13;
+/// Passes that were bought, and whose issuer's word is not in hand; by the same key.
+pub(super) const TO_FETCH: u8 = 14;
 
 /// The fold of a node's events.
 #[derive(Debug)]
 pub(super) struct NodeSchema;
 
 impl Schema for NodeSchema {
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&self, _seq: u64, payload: &[u8], rows: &mut Rows<'_>) -> Result<(), ApplyError> {
         match read::<Event>(payload)? {
             Event::GrantShown(grant) => put(rows, GRANTS_SHOWN, &grant.claims().id.0, &grant),
             Event::ReceiptHeld(receipt) => receipt_held(rows, receipt),
             Event::DebtNoted { account, debt } => put(rows, DEBTS, &account.0, &debt),
-            Event::PassSold(pass) => put(rows, PASSES, &pass_key(&pass), &pass),
+            Event::PassSold(pass) => put(rows, PASSES, &key_of(&pass), &pass),
             Event::BatchMade(batch) => put(rows, BATCHES, &batch.claims().id.0, &batch),
             Event::VerdictHeld(verdict) => verdict_held(rows, &verdict),
             Event::SaleForgotten(grant) => sale_forgotten(rows, grant),
@@ -94,14 +100,19 @@ impl Schema for NodeSchema {
                     row.stopped = Some(time)
                 })
             }
+            Event::PassKnown(pass) => delete(rows, TO_FETCH, &key_of(&pass)),
         }
     }
 }
 
 /// Where the pass of an account for a site's pattern stands.
-pub(super) fn pass_key(pass: &PassRow) -> Vec<u8> {
-    let place = blake3::hash(format!("{}\n{}", pass.site, pass.pattern).as_bytes());
-    [pass.account.as_bytes(), &place.as_bytes()[..16]].concat()
+pub(super) fn pass_key(account: AccountId, site: &SiteName, pattern: &str) -> Vec<u8> {
+    let place = blake3::hash(format!("{site}\n{pattern}").as_bytes());
+    [account.as_bytes(), &place.as_bytes()[..16]].concat()
+}
+
+fn key_of(pass: &PassRow) -> Vec<u8> {
+    pass_key(pass.account, &pass.site, &pass.pattern)
 }
 
 pub(super) fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, ApplyError> {
@@ -171,6 +182,9 @@ fn receipt_signed(rows: &mut Rows<'_>, receipt: &Unverified<Receipt>) -> Result<
     {
         return Ok(());
     }
+    if let Some(row) = get::<GrantRow>(rows, GRANTS, &signed.grant.0)? {
+        passes_bought(rows, &row, before.as_ref().map(Unverified::claims), signed)?;
+    }
     let before = before.map_or(Amount::ZERO, |before| before.claims().amount);
     let more = signed.amount.saturating_sub(before);
     put(rows, SIGNED, &signed.grant.0, receipt)?;
@@ -188,6 +202,39 @@ fn receipt_signed(rows: &mut Rows<'_>, receipt: &Unverified<Receipt>) -> Result<
     } else {
         Ok(())
     }
+}
+
+/// A pass lasts from the end of the one before it, or from when it was signed for.
+fn passes_bought(
+    rows: &mut Rows<'_>,
+    row: &GrantRow,
+    before: Option<&Receipt>,
+    signed: &Receipt,
+) -> Result<(), ApplyError> {
+    let grant = row.grant.claims();
+    for (at, rule) in row.tariff.claims().rules.iter().enumerate() {
+        let count = |receipt: &Receipt| receipt.counters.get(at).map_or(0, |one| one.passes);
+        let bought = count(signed).saturating_sub(before.map_or(0, count));
+        let Some(offer) = rule.pass.filter(|_| bought > 0) else {
+            continue;
+        };
+        let mut pass = PassRow {
+            account: grant.buyer,
+            site: grant.site.clone(),
+            pattern: rule.pattern.clone(),
+            grant: grant.id,
+            until: signed.time,
+        };
+        let key = key_of(&pass);
+        let held = get::<BoughtRow>(rows, BOUGHT, &key)?;
+        let from = held.map_or(signed.time, |held| held.pass.until.max(signed.time));
+        let millis = bought.saturating_mul(u64::from(offer.days) * MILLIS_PER_DAY);
+        pass.until = UnixMillis(from.0.saturating_add(millis.min(MILLIS_PER_PASS_MAX)));
+        let bought = signed.time;
+        put(rows, BOUGHT, &key, &BoughtRow { pass, bought })?;
+        put(rows, TO_FETCH, &key, &())?;
+    }
+    Ok(())
 }
 
 fn grant_closed(rows: &mut Rows<'_>, grant: GrantId) -> Result<(), ApplyError> {

@@ -76,15 +76,8 @@ impl NodeStore {
         site: &SiteName,
         pattern: &str,
     ) -> Result<Option<UnixMillis>, StoreRead> {
-        let place = PassRow {
-            account,
-            site: site.clone(),
-            pattern: pattern.to_owned(),
-            grant: GrantId([0; 16]),
-            until: UnixMillis(0),
-        };
         Ok(self
-            .one::<PassRow>(PASSES, &pass_key(&place))?
+            .one::<PassRow>(PASSES, &pass_key(account, site, pattern))?
             .map(|pass| pass.until))
     }
 }

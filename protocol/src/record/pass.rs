@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::bounds::{require, text};
 use crate::{
     ids::{AccountId, GrantId, KeyId},
-    limits::{MILLIS_PER_PASS_MAX, PATTERN_BYTES_MAX},
+    limits::{MILLIS_PER_PASS_MAX, PASS_BYTES_MAX, PATTERN_BYTES_MAX},
     name::SiteName,
     reject::Reject,
     sealed::{Record, Signer},
@@ -34,7 +34,7 @@ pub struct Pass {
 impl Record for Pass {
     const DOMAIN: &'static str = "madang pass";
     const VERSION: u16 = 1;
-    const BYTES_MAX: usize = 1_024;
+    const BYTES_MAX: usize = PASS_BYTES_MAX;
 
     fn signer(&self) -> Signer {
         Signer::Issuer(self.issuer)

@@ -18,7 +18,7 @@ use crate::{
         GRANT_AMOUNT_MAX, HELLO_PASSES_MAX, LABEL_TEXT_BYTES_MAX, PASSWORD_BYTES_MAX,
         RECORD_BYTES_MAX, REVOCATION_LIST_BYTES_MAX,
     },
-    name::Handle,
+    name::{Handle, SiteName},
     reject::Reject,
     sealed::{Record, Signer, Unverified},
     time::UnixMillis,
@@ -213,6 +213,11 @@ pub enum Question {
         after: Option<String>,
         /// At most this many.
         limit: u16,
+    },
+    /// The account's passes for one site that have not ended, the last to end first: [`crate::broker::Passes`].
+    Passes {
+        /// The site.
+        site: SiteName,
     },
 }
 
