@@ -1,6 +1,9 @@
 //! `madang-anchor serve`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use madang_protocol::ids::PublicKey;
@@ -28,7 +31,10 @@ pub(super) fn serve(home: Home, flags: RawConfig) -> Result<(), Failure> {
         .thread_name("anchor")
         .build()
         .context("start the runtime")?;
-    runtime.block_on(run(config))
+    let done = runtime.block_on(run(config));
+    // A thread that waits for a disk that takes nothing does not hold up the end.
+    runtime.shutdown_timeout(THREADS_WITHIN);
+    done
 }
 
 async fn run(config: Config) -> Result<(), Failure> {
@@ -104,3 +110,5 @@ fn allow_descriptors() {
 }
 
 const LOG_VARIABLE: &str = "MADANG_LOG";
+/// Threads that wait for a disk are waited for so long at the end.
+const THREADS_WITHIN: Duration = Duration::from_secs(1);

@@ -1,6 +1,6 @@
 //! `madang up`
 
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -14,6 +14,8 @@ use crate::{
 
 /// Threads that carry content.
 const WORKERS_MAX: usize = 64;
+/// Threads that wait for a disk are waited for so long at the end.
+const THREADS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the node until it is told to stop, or starts it in the background.
 pub(super) fn up(home: &Home, in_background: bool) -> Result<(), Failure> {
@@ -36,7 +38,10 @@ pub(super) fn up(home: &Home, in_background: bool) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
-    runtime.block_on(run(home.clone(), config))
+    let outcome = runtime.block_on(run(home.clone(), config));
+    // A thread that waits for a disk that takes nothing does not hold up the end.
+    runtime.shutdown_timeout(THREADS_WITHIN);
+    outcome
 }
 
 /// Half of the cores: an octet crosses several tasks, and each wake-up of another thread costs more than the thread brings. On two cores a large

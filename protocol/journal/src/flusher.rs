@@ -115,11 +115,13 @@ mod tests {
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+    use parking_lot::{Condvar, Mutex};
+
     use super::*;
     use crate::index::{Engine, Opener, Scan, Visit, open_sled};
     use crate::options::Options;
     use crate::rows::{ApplyError, Order, Rows};
-    use crate::store::{CommitError, Store};
+    use crate::store::{CloseError, CommitError, OpenError, Store};
 
     /// Each payload is a key; its row counts how often it came.
     struct Counts;
@@ -140,6 +142,16 @@ mod tests {
         /// The next write loses a row and then fails, as a panic in the middle would.
         lose_a_row: AtomicBool,
         opened: AtomicU32,
+        /// Handing over to the operating system does not come back.
+        is_stuck: Mutex<bool>,
+        freed: Condvar,
+    }
+
+    impl Faults {
+        fn stick(&self, is_stuck: bool) {
+            *self.is_stuck.lock() = is_stuck;
+            self.freed.notify_all();
+        }
     }
 
     struct Flaky {
@@ -174,6 +186,11 @@ mod tests {
         }
 
         fn flush(&self) -> Result<(), IndexError> {
+            let mut is_stuck = self.faults.is_stuck.lock();
+            while *is_stuck {
+                self.faults.freed.wait(&mut is_stuck);
+            }
+            drop(is_stuck);
             self.inner.flush()
         }
     }
@@ -278,6 +295,33 @@ mod tests {
         faults.full.store(false, Ordering::SeqCst);
         let (store, _) = Store::open_with(options(dir.path()), Counts, opener(&faults)).unwrap();
         assert_eq!(total(&store), 1);
+    }
+
+    #[test]
+    fn an_index_that_is_stuck_does_not_hold_up_the_stop_and_stays_locked() {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Arc::new(Faults::default());
+        let options = Options {
+            close_timeout: Duration::from_millis(10),
+            ..options(dir.path())
+        };
+        let (store, _) = Store::open_with(options.clone(), Counts, opener(&faults)).unwrap();
+        faults.stick(true);
+        commit(&store, "a").unwrap();
+        assert!(matches!(store.close(), Err(CloseError::IndexLate)));
+        drop(store);
+        let again = || Store::open_with(options.clone(), Counts, opener(&faults));
+        assert!(matches!(again(), Err(OpenError::Locked { .. })));
+        faults.stick(false);
+        let store = loop {
+            match again() {
+                Ok((store, _)) => break store,
+                Err(OpenError::Locked { .. }) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(total(&store), 1);
+        store.close().unwrap();
     }
 
     #[test]

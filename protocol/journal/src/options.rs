@@ -35,6 +35,8 @@ pub struct Options {
     pub lag_bytes_max: usize,
     /// Longest time for which changed rows wait to enter the index.
     pub lag_interval: Duration,
+    /// Longest time for which closing waits for the index. It is left behind then, and the next start completes it from the journal.
+    pub close_timeout: Duration,
     /// Rows kept in memory beside the changed ones, in bytes.
     pub cache_bytes: usize,
     /// sled's own page cache, in bytes.
@@ -57,6 +59,7 @@ impl Options {
             queue_bytes_max: 16 << 20,
             lag_bytes_max: 256 << 20,
             lag_interval: Duration::from_secs(2),
+            close_timeout: Duration::from_secs(20),
             cache_bytes: 128 << 20,
             index_cache_bytes: 512 << 20,
             verify_all: false,
@@ -72,6 +75,7 @@ impl Options {
             preallocate_bytes: 256 << 10,
             queue_bytes_max: 1 << 20,
             lag_bytes_max: 4 << 20,
+            close_timeout: Duration::from_secs(2),
             cache_bytes: 1 << 20,
             index_cache_bytes: 2 << 20,
             ..Self::new(dir)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::{Mutex, RwLock};
@@ -100,6 +101,9 @@ pub enum CloseError {
     /// The index was left behind.
     #[error("bring the index to the journal's head")]
     Index(#[from] IndexError),
+    /// The index is still being written after `Options::close_timeout`: the disk is full perhaps, or gone. The store stays locked until it is done.
+    #[error("the index is left behind: it cannot be written in time")]
+    IndexLate,
     /// The head mark could not be made durable.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -116,8 +120,9 @@ pub struct Store<S: Schema> {
 
 struct Threads {
     writer: JoinHandle<Log>,
-    flusher: JoinHandle<Result<(), IndexError>>,
-    _lock: Lock,
+    /// What became of the index, once its thread is done. Nobody else waits for that thread: a full disk can hold sled forever.
+    flushed: Receiver<Result<(), IndexError>>,
+    _lock: Arc<Lock>,
 }
 
 impl<S: Schema> Store<S> {
@@ -226,6 +231,7 @@ impl<S: Schema> Store<S> {
     }
 
     /// Writes what is queued, brings the index to the journal's head and lets go of the files. Later commits are refused.
+    /// The journal is waited for; the index at most as long as [`Options::close_timeout`] says.
     /// A second call does nothing. Dropping the store does the same, and only logs an error.
     pub fn close(&self) -> Result<(), CloseError> {
         let Some(threads) = self.threads.lock().take() else {
@@ -234,10 +240,17 @@ impl<S: Schema> Store<S> {
         self.core.pipe.close();
         let writer = threads.writer.join();
         self.core.backlog.close();
-        let flusher = threads.flusher.join();
-        self.core.state.write().index = None;
+        let close_timeout = self.core.options.close_timeout;
+        let flushed = threads.flushed.recv_timeout(close_timeout);
         writer.map_err(|_| CloseError::Panicked)?.sync_head()?;
-        Ok(flusher.map_err(|_| CloseError::Panicked)??)
+        match flushed {
+            Ok(flushed) => Ok(flushed?),
+            Err(RecvTimeoutError::Timeout) => Err(CloseError::IndexLate),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.core.state.write().index = None;
+                Err(CloseError::Panicked)
+            }
+        }
     }
 }
 
@@ -259,10 +272,19 @@ impl Threads {
         index: Arc<Index>,
         lock: Lock,
     ) -> Result<Self, OpenError> {
-        let shared = core.clone();
-        let flusher = thread::Builder::new()
+        let lock = Arc::new(lock);
+        let (shared, locked) = (core.clone(), lock.clone());
+        let (done, flushed) = sync_channel(1);
+        thread::Builder::new()
             .name("journal-index".into())
-            .spawn(move || flusher::run(&shared, index))
+            .spawn(move || {
+                let flushed = flusher::run(&shared, index);
+                // Here, since sled writes once more when it is let go of.
+                let index = shared.state.write().index.take();
+                drop((index, shared, locked));
+                // Whoever closes the store may have stopped waiting.
+                let _ = done.send(flushed);
+            })
             .map_err(OpenError::Thread)?;
         let shared = core.clone();
         let writer = thread::Builder::new()
@@ -274,7 +296,7 @@ impl Threads {
         match writer {
             Ok(writer) => Ok(Self {
                 writer,
-                flusher,
+                flushed,
                 _lock: lock,
             }),
             Err(error) => {
