@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod fetch;
 pub mod files;
 pub mod home;
+mod host;
 pub mod identity;
 pub mod join;
 pub mod mesh;

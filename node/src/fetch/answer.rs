@@ -10,7 +10,10 @@ use madang_protocol::{
     session::frame::{RESPONSE_HEADER, SESSION_HEADER},
 };
 
-use crate::web::Body;
+use crate::{
+    mesh::OpenError,
+    web::{self, Body},
+};
 
 /// Octets of a problem document that is read.
 const PROBLEM_BYTES_MAX: usize = 16 * 1_024;
@@ -29,6 +32,17 @@ pub(super) fn refused_within(error: &(dyn std::error::Error + 'static)) -> Optio
         .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
         .copied()
         .next()
+}
+
+/// What this node or its visitor is to blame for, and the peer is not: too much at once, or a body that is not what its head says.
+pub(super) fn own_fault(error: &web::FetchError) -> Option<Reject> {
+    match error {
+        web::FetchError::Busy | web::FetchError::Open(OpenError::Busy) => Some(Reject::BUSY),
+        web::FetchError::Broken(error) if error.is_user() => Some(Reject::FIELD_OUT_OF_BOUNDS),
+        web::FetchError::Broken(_) | web::FetchError::Open(_) | web::FetchError::Unsupported => {
+            None
+        }
+    }
 }
 
 pub(super) fn is_problem(response: &Response<Body>) -> bool {

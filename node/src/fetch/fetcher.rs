@@ -23,12 +23,13 @@ use tokio::sync::watch;
 
 use super::{
     Fetch, FetchError, Paying, Quote,
-    answer::{cleaned, is_problem, problem_code, refused_within},
+    answer::{cleaned, is_problem, own_fault, problem_code, refused_within},
     tariffs::Tariffs,
     uploaded::Uploaded,
 };
 use crate::{
     clock::Clock,
+    host,
     mesh::directory::{Directory, Located, ResolveError},
     pay::{BuyError, Buying, Paid, Seller},
     standing::Standing,
@@ -219,6 +220,7 @@ impl Fetcher {
         let body = asking.uploaded.take().unwrap_or_else(empty);
         let response = match self.send(located, asking, body, None).await {
             Ok(response) => response,
+            Err(error @ FetchError::Refused(_)) => return Err(error),
             Err(error) => return Ok(Outcome::Gone(error)),
         };
         self.free(located, asking, response)
@@ -303,7 +305,7 @@ impl Fetcher {
                 Ok(response)
             }
             Ok(Err(error)) => {
-                if let Some(reject) = refused_within(&error) {
+                if let Some(reject) = refused_within(&error).or_else(|| own_fault(&error)) {
                     return Err(FetchError::Refused(reject));
                 }
                 tracing::debug!(%error, peer = %located.peer, "a device does not answer");
@@ -376,10 +378,8 @@ impl Fetch for Fetcher {
         let path = CleanPath::parse(parts.uri.path())
             .map_err(|_| FetchError::Refused(Reject::FIELD_OUT_OF_BOUNDS))?;
         let mut headers = parts.headers;
-        headers.insert(
-            header::HOST,
-            HeaderValue::from_str(&site.to_label()).map_err(|_| FetchError::UnknownSite)?,
-        );
+        let host = host::asked(&headers, site).ok_or(FetchError::UnknownSite)?;
+        headers.insert(header::HOST, host);
         let asking = Asking {
             site,
             path,

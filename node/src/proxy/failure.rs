@@ -1,7 +1,11 @@
 //! Why a site could not be shown, as a page for people and as a problem document (RFC 9457) for programs.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use madang_protocol::{broker::PROBLEM_PREFIX, name::SiteName, reject::Reject};
+use madang_protocol::{
+    broker::PROBLEM_PREFIX,
+    name::SiteName,
+    reject::{Fault, Reject},
+};
 use serde_json::json;
 
 use super::{look, page, prices, words::Language};
@@ -148,6 +152,9 @@ fn class(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::NotAllowed(reject) => (StatusCode::FORBIDDEN, reject.slug()),
         FetchError::Refused(reject) if *reject == Reject::FIELD_OUT_OF_BOUNDS => {
             (StatusCode::BAD_REQUEST, reject.slug())
+        }
+        FetchError::Refused(reject) if reject.fault() == Fault::NotNow => {
+            (StatusCode::SERVICE_UNAVAILABLE, reject.slug())
         }
         FetchError::Refused(reject) => (StatusCode::BAD_GATEWAY, reject.slug()),
         FetchError::PeerFault(reject) => (StatusCode::BAD_GATEWAY, reject.slug()),

@@ -4,6 +4,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
 use madang_protocol::name::SiteName;
 
+use crate::host;
+
 /// Set on the way back from the consent page; stands in for fetch metadata where browsers do not send it.
 pub(super) const COOKIE_AGREED: &str = "madang-agreed";
 /// Cookies whose names begin like this are the proxy's own.
@@ -37,10 +39,14 @@ const OWN_PREFIX: &str = "madang-";
 /// The request as the site gets it.
 pub(super) fn request<B>(request: Request<B>, site: &SiteName) -> Option<Request<B>> {
     let (parts, body) = request.into_parts();
+    let framings = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    if framings.iter().all(|name| parts.headers.contains_key(name)) {
+        // Two ends of one body: whoever stands in front may have read the other (RFC 9112, 6.3).
+        return None;
+    }
     let upgrade = upgrade(&parts.headers);
     let mut headers = passed(&parts.headers);
-    headers.remove(header::HOST);
-    headers.insert(header::HOST, HeaderValue::from_str(&site.to_label()).ok()?);
+    headers.insert(header::HOST, host::asked(&parts.headers, site)?);
     hide_cookies(&mut headers);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -203,8 +209,30 @@ mod tests {
         let mut names: Vec<_> = rebuilt.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "cookie", "host"]);
-        assert_eq!(rebuilt.headers()["host"], "blog--alice");
+        assert_eq!(rebuilt.headers()["host"], "blog--alice.madang");
         assert_eq!(rebuilt.headers()["cookie"], "a=b; c=d");
+    }
+
+    #[test]
+    fn a_host_passes_as_the_browser_said_it_and_no_other() {
+        for (said, passed) in [
+            ("blog--alice.localhost:8420", "blog--alice.localhost:8420"),
+            ("alice.localhost:8420", "blog--alice"),
+            ("localhost", "blog--alice"),
+        ] {
+            let sent = Request::builder().header("host", said).body(()).unwrap();
+            assert_eq!(request(sent, &site()).unwrap().headers()["host"], passed);
+        }
+    }
+
+    #[test]
+    fn a_body_with_two_ends_is_refused() {
+        let sent = Request::builder()
+            .header("content-length", "5")
+            .header("transfer-encoding", "chunked")
+            .body(())
+            .unwrap();
+        assert!(request(sent, &site()).is_none());
     }
 
     #[test]

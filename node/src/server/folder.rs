@@ -74,6 +74,22 @@ impl Default for FolderOptions {
     }
 }
 
+/// The ways to a file that are open, where its path decides what it costs.
+pub struct Ways<'a> {
+    /// Only under the names that stand in the directories, whatever else the file system would find a file by.
+    pub exact: bool,
+    /// Whether a link may lead to this path, relative to the folder; a directory's ends with a slash.
+    pub leads: &'a (dyn Fn(&str) -> bool + Sync),
+}
+
+impl Ways<'static> {
+    /// All of them: nothing has a price.
+    pub const ALL: Self = Self {
+        exact: false,
+        leads: &|_| true,
+    };
+}
+
 /// Why a folder cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -135,13 +151,16 @@ impl Folder {
     }
 
     /// Answers a request. The body of a GET has an exact length; an error in it means that the connection has to be cut.
+    /// What `ways` does not let through does not exist.
     ///
     /// Must be called on a tokio runtime, and its body read on one.
-    pub async fn respond(&self, request: &Parts) -> Response<Body> {
-        self.answer(request).await.unwrap_or_else(Refusal::response)
+    pub async fn respond(&self, request: &Parts, ways: &Ways<'_>) -> Response<Body> {
+        self.answer(request, ways)
+            .await
+            .unwrap_or_else(Refusal::response)
     }
 
-    async fn answer(&self, request: &Parts) -> Result<Response<Body>, Refusal> {
+    async fn answer(&self, request: &Parts, ways: &Ways<'_>) -> Result<Response<Body>, Refusal> {
         if request.method == Method::OPTIONS {
             return Ok(options_response());
         }
@@ -157,11 +176,20 @@ impl Folder {
                 && !request.headers.contains_key(IF_MODIFIED_SINCE),
             listing: options.listing.then(|| Language::of(&request.headers)),
             dotfiles: options.dotfiles,
+            exact: ways.exact,
         };
-        match self.find(&wanted).await? {
+        match self.find_by(&wanted, ways).await? {
             Found::Directory => Ok(redirect(request)),
-            Found::Listing(page) => self.listing(request, page),
-            Found::File(found) => self.send(request, &wanted, found).await,
+            Found::Listing { page, .. } => self.listing(request, page),
+            Found::File(found) => self.send(request, &wanted, ways, found).await,
+        }
+    }
+
+    async fn find_by(&self, wanted: &Wanted, ways: &Ways<'_>) -> Result<Found, Refusal> {
+        let found = self.find(wanted).await?;
+        match found.behind_link() {
+            Some(path) if !(ways.leads)(path) => Err(Refusal::NotFound),
+            Some(_) | None => Ok(found),
         }
     }
 
@@ -190,9 +218,10 @@ impl Folder {
         &self,
         request: &Parts,
         wanted: &Wanted,
+        ways: &Ways<'_>,
         found: Located,
     ) -> Result<Response<Body>, Refusal> {
-        let (found, settled) = self.settled(wanted, found).await?;
+        let (found, settled) = self.settled(wanted, ways, found).await?;
         let now = SystemTime::now();
         let mut representation = Representation {
             length: found.file.version.size,
@@ -235,7 +264,12 @@ impl Folder {
     }
 
     /// Waits out the kernel's tick after a change, so that the tag is of these octets alone; says whether it is.
-    async fn settled(&self, wanted: &Wanted, found: Located) -> Result<(Located, bool), Refusal> {
+    async fn settled(
+        &self,
+        wanted: &Wanted,
+        ways: &Ways<'_>,
+        found: Located,
+    ) -> Result<(Located, bool), Refusal> {
         let fresh = |found: &Located| {
             found
                 .file
@@ -247,12 +281,12 @@ impl Folder {
             return Ok((found, true));
         }
         tokio::time::sleep(TICK).await;
-        match self.find(wanted).await? {
+        match self.find_by(wanted, ways).await? {
             Found::File(found) => {
                 let settled = !fresh(&found);
                 Ok((found, settled))
             }
-            Found::Directory | Found::Listing(_) => Err(Refusal::NotFound),
+            Found::Directory | Found::Listing { .. } => Err(Refusal::NotFound),
         }
     }
 

@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{
     app::Published,
+    host,
     mesh::{Incoming as IncomingStreams, Stream, directory::Directory},
     pay::{OpenResponse, Selling},
     usage::Counters,
@@ -195,20 +196,15 @@ impl Server {
             .get(header::HOST)
             .and_then(|host| host.to_str().ok())
             .unwrap_or_default();
-        let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let label = host
-            .strip_suffix(".madang")
-            .or(host.strip_suffix(".localhost"))
-            .unwrap_or(host);
-        match label.parse::<SiteName>() {
-            Ok(name) if !label.contains('.') => self
+        match host::site_of(host) {
+            Some(name) => self
                 .0
                 .sites
                 .get(&name)
                 .map(Some)
                 .ok_or(Reject::NAME_INVALID),
             // Clients that only know HTTP over libp2p send an address, or nothing.
-            Ok(_) | Err(_) => Ok(self.0.sites.default_site()),
+            None => Ok(self.0.sites.default_site()),
         }
     }
 
@@ -414,11 +410,14 @@ impl Server {
         match &site.origin {
             Origin::Folder(folder) => {
                 let (parts, _) = request.into_parts();
-                (folder.respond(&parts).await, None)
+                (
+                    alias::respond(folder, &parts, site.published.tariff.as_deref()).await,
+                    None,
+                )
             }
             Origin::Application(application) => {
                 let forwarded =
-                    visitor.forwarded(site.published.name.to_label(), &self.0.directory);
+                    visitor.forwarded(request.headers(), &site.published.name, &self.0.directory);
                 let request = request.map(|body| body.map_err(std::io::Error::other));
                 let reply = match asked {
                     Some(asked) => {

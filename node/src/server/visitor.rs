@@ -1,14 +1,19 @@
 //! Who is behind a connection: known from the connection and the passport, never from a header.
 
+use http::HeaderMap;
 use libp2p::PeerId;
 use madang_protocol::{
     ids::PublicKey,
+    name::SiteName,
     record::{tariff::Audience, usage},
     reject::Reject,
 };
 
 use super::upstream::Forwarded;
-use crate::mesh::{directory::Directory, public_key_of};
+use crate::{
+    host,
+    mesh::{directory::Directory, public_key_of},
+};
 
 /// The other end of one stream.
 #[derive(Debug, Clone)]
@@ -58,7 +63,12 @@ impl Visitor {
     }
 
     /// What an application is told.
-    pub(super) fn forwarded(&self, host: String, directory: &Directory) -> Forwarded {
+    pub(super) fn forwarded(
+        &self,
+        headers: &HeaderMap,
+        site: &SiteName,
+        directory: &Directory,
+    ) -> Forwarded {
         let passport = directory.passport_of(&self.peer);
         Forwarded {
             account: passport
@@ -68,9 +78,17 @@ impl Visitor {
                 .as_ref()
                 .map(|passport| passport.handle.to_string()),
             groups: Vec::new(),
-            host,
+            host: asked_host(headers, site),
             proto: "http".into(),
             address: None,
         }
     }
+}
+
+/// What reverse proxies put into `X-Forwarded-Host`: the host that the browser asked for, port and all, as far as the visitor's node passed it on and
+/// it means this site; else the site's label.
+fn asked_host(headers: &HeaderMap, site: &SiteName) -> String {
+    let host = host::asked(headers, site);
+    host.and_then(|host| host.to_str().map(str::to_owned).ok())
+        .unwrap_or_else(|| site.to_label())
 }

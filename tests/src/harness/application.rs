@@ -32,6 +32,8 @@ pub struct Asked {
     pub method: Method,
     /// The path as it came.
     pub path: String,
+    /// `X-Forwarded-Host`
+    pub forwarded_host: String,
     /// Octets of the request's body that have come so far.
     pub octets: u64,
 }
@@ -108,6 +110,11 @@ async fn answer(
         asked.push(Asked {
             method: head.method.clone(),
             path: path.clone(),
+            forwarded_host: head
+                .headers
+                .get("x-forwarded-host")
+                .map_or("", |host| host.to_str().unwrap_or("not text"))
+                .to_owned(),
             octets: 0,
         });
         asked.len() - 1

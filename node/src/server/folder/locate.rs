@@ -10,7 +10,7 @@ use http::HeaderValue;
 use super::body::{read_cached, read_whole};
 use super::listing::{self, Language};
 use super::negotiate::{BEGINNING_OCTETS, Coding, content_type, is_compressible, media_type};
-use super::open::{Entry, Manner, OpenFile, open, respell};
+use super::open::{Entry, Manner, OpenFile, behind_links, is_listed, open, respell};
 use super::path::RequestPath;
 use super::refusal::Refusal;
 
@@ -29,6 +29,8 @@ pub(super) struct Wanted {
     /// The language for a listing; nothing if directories are not listed.
     pub(super) listing: Option<Language>,
     pub(super) dotfiles: bool,
+    /// Only under the names that stand in the directories.
+    pub(super) exact: bool,
 }
 
 /// What was found.
@@ -38,7 +40,22 @@ pub(super) enum Found {
     /// A directory, asked for without its slash.
     Directory,
     /// The page that lists a directory.
-    Listing(String),
+    Listing {
+        page: String,
+        /// The directory's path below the folder, where a link led to it.
+        behind_link: Option<String>,
+    },
+}
+
+impl Found {
+    /// The path below the folder of what will be sent, where a link led to it.
+    pub(super) fn behind_link(&self) -> Option<&str> {
+        match self {
+            Self::File(found) => found.file.behind_link.as_deref(),
+            Self::Listing { behind_link, .. } => behind_link.as_deref(),
+            Self::Directory => None,
+        }
+    }
 }
 
 /// A file to be sent.
@@ -96,6 +113,9 @@ fn locate_spelled(
     wanted: &Wanted,
     manner: Manner,
 ) -> Result<Found, Miss> {
+    if wanted.exact && !stands_there(dir, relative, manner)? {
+        return Err(Miss::Refused(Refusal::NotFound));
+    }
     if !wanted.path.is_directory() {
         return match open(dir, relative, manner).map_err(|error| Miss::from_io(&error))? {
             Entry::File(file) => located(dir, relative, file, wanted, manner).map(Found::File),
@@ -116,6 +136,17 @@ fn locate_spelled(
     }
 }
 
+/// Whether the path is spelled as in the directories. What is not there at all costs no reading of them.
+fn stands_there(dir: &Dir, relative: &str, manner: Manner) -> Result<bool, Miss> {
+    if manner == Manner::Cached {
+        return Err(Miss::WouldBlock);
+    }
+    let is_listed = dir
+        .symlink_metadata(relative)
+        .and_then(|_| is_listed(dir, relative));
+    is_listed.map_err(|error| Miss::from_io(&error))
+}
+
 fn list(dir: &Dir, relative: &str, wanted: &Wanted, manner: Manner) -> Result<Found, Miss> {
     if manner == Manner::Cached {
         return Err(Miss::WouldBlock);
@@ -128,8 +159,11 @@ fn list(dir: &Dir, relative: &str, wanted: &Wanted, manner: Manner) -> Result<Fo
     } else {
         format!("/{relative}/")
     };
-    listing::page(dir, relative, &shown, wanted.dotfiles, language)
-        .map(Found::Listing)
+    let behind_link = behind_links(dir, relative)
+        .map_err(|error| Miss::from_io(&error))?
+        .map(|path| format!("{path}/"));
+    let page = listing::page(dir, relative, &shown, wanted.dotfiles, language);
+    page.map(|page| Found::Listing { page, behind_link })
         .map_err(Miss::Refused)
 }
 
@@ -176,9 +210,14 @@ fn sibling(
     wanted: &Wanted,
     manner: Manner,
 ) -> Result<Option<(Coding, OpenFile)>, Miss> {
+    let relative = plain.behind_link.as_deref().unwrap_or(relative);
     for coding in &wanted.codings {
         match open(dir, &format!("{relative}{}", coding.suffix()), manner) {
-            Ok(Entry::File(file)) if file.version.modified() >= plain.version.modified() => {
+            // A link could lead to what has another price.
+            Ok(Entry::File(file))
+                if file.behind_link.is_none()
+                    && file.version.modified() >= plain.version.modified() =>
+            {
                 return Ok(Some((*coding, file)));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -2,7 +2,8 @@
 //!
 //! Two ways: `Cached` answers only what the kernel knows without waiting for a disk (openat2 with RESOLVE_CACHED), and
 //! so may run on an asynchronous thread; it says `WouldBlock` for everything else. `Patient` goes through cap-std and
-//! belongs on a blocking thread. Both let the kernel enforce that nothing above the folder is reached.
+//! belongs on a blocking thread. Both let the kernel enforce that nothing above the folder is reached. A link inside the folder is followed by the
+//! patient way alone, which says where it led.
 
 use std::fs::File;
 use std::io;
@@ -86,6 +87,8 @@ pub(super) struct OpenFile {
     pub(super) file: File,
     /// As opened.
     pub(super) version: Version,
+    /// Its path below the folder, where a link led to it.
+    pub(super) behind_link: Option<String>,
 }
 
 impl OpenFile {
@@ -113,9 +116,12 @@ pub(super) enum Manner {
 
 /// Opens `relative` below `dir`. What is neither a regular file nor a directory does not exist.
 pub(super) fn open(dir: &Dir, relative: &str, manner: Manner) -> io::Result<Entry> {
+    let mut behind_link = None;
     let file = match manner {
         Manner::Cached => open_cached(dir, relative)?,
         Manner::Patient => {
+            behind_link = behind_links(dir, relative)?;
+            let relative = behind_link.as_deref().unwrap_or(relative);
             let mut options = OpenOptions::new();
             // Opening a pipe must not wait for its writer, nor a terminal become ours.
             options
@@ -129,10 +135,44 @@ pub(super) fn open(dir: &Dir, relative: &str, manner: Manner) -> io::Result<Entr
         Ok(Entry::Directory)
     } else if metadata.is_file() {
         let version = Version::of(&metadata);
-        Ok(Entry::File(OpenFile { file, version }))
+        Ok(Entry::File(OpenFile {
+            file,
+            version,
+            behind_link,
+        }))
     } else {
         Err(rustix::io::Errno::NOENT.into())
     }
+}
+
+/// The path below `dir` that `relative` leads to, if it leads over links.
+pub(super) fn behind_links(dir: &Dir, relative: &str) -> io::Result<Option<String>> {
+    let real = dir.canonicalize(relative)?;
+    // Only what is text has a place in a price list.
+    let real = real.to_str().ok_or(rustix::io::Errno::NOENT)?;
+    let real = if real.is_empty() { "." } else { real };
+    Ok((real != relative).then(|| real.to_owned()))
+}
+
+/// Whether each name of `relative` stands in its directory just so: some file systems find a file under other names as well, in capitals, with a
+/// dot at the end, or shortened. Reads the directories.
+pub(super) fn is_listed(dir: &Dir, relative: &str) -> io::Result<bool> {
+    let mut parent = ".".to_owned();
+    for name in relative.split('/').filter(|name| *name != ".") {
+        let mut names = dir.read_dir(&parent)?.map(|entry| Ok(entry?.file_name()));
+        let is_there = names
+            .find_map(|found: io::Result<_>| match found {
+                Ok(found) if found == *name => Some(Ok(())),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            })
+            .transpose()?;
+        if is_there.is_none() {
+            return Ok(false);
+        }
+        parent = format!("{parent}/{name}");
+    }
+    Ok(true)
 }
 
 #[cfg(target_os = "linux")]
@@ -141,7 +181,7 @@ fn open_cached(dir: &Dir, relative: &str) -> io::Result<File> {
     use rustix::io::Errno;
 
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::CACHED;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::CACHED;
     match openat2(dir, relative, flags, Mode::empty(), resolve) {
         Ok(descriptor) => Ok(descriptor.into()),
         Err(Errno::NOENT) => Err(Errno::NOENT.into()),

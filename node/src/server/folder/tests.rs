@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
-use super::{Folder, FolderOptions};
+use super::{Folder, FolderOptions, Ways};
 
 /// A folder on disk and its server.
 struct Yard {
@@ -69,7 +69,7 @@ impl Yard {
             request = request.header(*name, *value);
         }
         self.folder
-            .respond(&request.body(()).unwrap().into_parts().0)
+            .respond(&request.body(()).unwrap().into_parts().0, &Ways::ALL)
             .await
     }
 

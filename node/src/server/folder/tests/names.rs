@@ -6,7 +6,7 @@ use http::StatusCode;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Yard;
-use crate::server::folder::{Folder, FolderError, FolderOptions};
+use crate::server::folder::{Folder, FolderError, FolderOptions, Ways};
 
 #[tokio::test]
 async fn files_indexes_and_directories_are_found() {
@@ -272,4 +272,53 @@ async fn a_folder_that_is_not_there_is_named() {
         let FolderError::Open { path, .. } = &error;
         assert!(path.ends_with(name) && error.to_string().contains(name));
     }
+}
+
+#[tokio::test]
+async fn under_exact_names_a_file_is_found_as_it_is_listed_and_links_lead_where_they_may() {
+    let yard = Yard::with(FolderOptions {
+        listing: true,
+        ..FolderOptions::default()
+    });
+    yard.write("a/b/file", "file");
+    yard.write("한글/가", "decomposed elsewhere");
+    symlink("a/b", yard.path("short")).unwrap();
+    let led = std::sync::Mutex::new(Vec::new());
+    let status = async |path: &str, may_lead: bool| {
+        let request = http::Request::builder().uri(path).body(()).unwrap();
+        let ways = Ways {
+            exact: true,
+            leads: &|path| {
+                led.lock().unwrap().push(path.to_owned());
+                may_lead
+            },
+        };
+        let head = request.into_parts().0;
+        yard.folder.respond(&head, &ways).await.status().as_u16()
+    };
+    let decomposed: String = "/한글/가".nfd().collect();
+    for path in [
+        "/a/b/file",
+        "/",
+        "/a/b/",
+        "/%ED%95%9C%EA%B8%80/%EA%B0%80",
+        &encoded(&decomposed),
+    ] {
+        assert_eq!(status(path, false).await, 200, "{path}");
+    }
+    assert_eq!(status("/a/B/file", true).await, 404);
+    assert!(led.lock().unwrap().is_empty(), "no link was asked for");
+    for (path, real) in [("/short/file", "a/b/file"), ("/short/", "a/b/")] {
+        assert_eq!(status(path, true).await, 200, "{path}");
+        assert_eq!(status(path, false).await, 404, "{path}");
+        assert_eq!(led.lock().unwrap().split_off(0), [real, real]);
+    }
+}
+
+fn encoded(path: &str) -> String {
+    let octets = path.bytes().map(|octet| match octet {
+        b'/' => "/".to_owned(),
+        octet => format!("%{octet:02x}"),
+    });
+    octets.collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Yard, pattern};
+use super::{Ways, Yard, pattern};
 use crate::server::testing::Served;
 
 #[tokio::test]
@@ -16,7 +16,11 @@ async fn heads_match_on_the_wire() {
     let serving = Arc::clone(&yard);
     let served = Served::by(move |request| {
         let yard = Arc::clone(&serving);
-        async move { yard.folder.respond(&request.into_parts().0).await }
+        async move {
+            yard.folder
+                .respond(&request.into_parts().0, &Ways::ALL)
+                .await
+        }
     })
     .await;
     for (path, extra) in [
@@ -45,7 +49,11 @@ async fn a_file_that_shrinks_cuts_the_connection() {
     let serving = Arc::clone(&yard);
     let served = Served::by(move |request| {
         let yard = Arc::clone(&serving);
-        async move { yard.folder.respond(&request.into_parts().0).await }
+        async move {
+            yard.folder
+                .respond(&request.into_parts().0, &Ways::ALL)
+                .await
+        }
     })
     .await;
     let mut visitor = TcpStream::connect(served.address).await.unwrap();
