@@ -74,11 +74,17 @@ impl Passwords {
 
 /// The hash of a new `password`, in PHC form.
 pub fn hash(password: &Secret) -> Result<Secret, PasswordError> {
+    check(password)?;
+    hash_unchecked(&password.0)
+}
+
+/// Whether somebody may choose this password: [`PasswordError::Length`] where not.
+pub fn check(password: &Secret) -> Result<(), PasswordError> {
     let text = &password.0;
     if text.chars().count() < PASSWORD_CHARS_MIN || text.len() > PASSWORD_BYTES_MAX {
         return Err(PasswordError::Length);
     }
-    hash_unchecked(text)
+    Ok(())
 }
 
 fn hash_unchecked(text: &str) -> Result<Secret, PasswordError> {

@@ -3,9 +3,9 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::OpenOptions,
-    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
-    path::Path,
+    path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -27,6 +27,7 @@ pub(super) fn start(home: &Home, arguments: &[OsString]) -> Result<(), Failure> 
         .mode(0o600)
         .open(&log)
         .with_context(|| format!("write {}", log.display()))?;
+    let before = errors.metadata().context("look at the log")?.len();
     let program = std::env::current_exe().context("find this program")?;
     let mut child = Command::new(program)
         .args(
@@ -55,7 +56,7 @@ pub(super) fn start(home: &Home, arguments: &[OsString]) -> Result<(), Failure> 
         ))?);
     }
     let status = child.wait().context("wait for the anchor")?;
-    let said = last_line(&log);
+    let said = last_words(home, before);
     if status.code() == Some(2) {
         Err(Failure::Mistake(said))
     } else {
@@ -87,20 +88,48 @@ pub(super) fn down(home: &Home) -> Result<(), Failure> {
     Ok(print::line("the anchor has stopped")?)
 }
 
-/// The end of the log, which is where an anchor that fails says why.
-fn last_line(log: &Path) -> String {
+/// What the log says from octet `before` on ends with why an anchor failed; unless the log is what cannot be written.
+fn last_words(home: &Home, before: u64) -> String {
     let read = || {
-        let mut file = std::fs::File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+        let mut file = std::fs::File::open(home.log())?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(String::new());
+        }
+        let tail = metadata.len().saturating_sub(LOG_TAIL_BYTES);
+        file.seek(SeekFrom::Start(before.max(tail)))?;
         let mut octets = Vec::new();
-        file.read_to_end(&mut octets)?;
+        file.take(LOG_TAIL_BYTES).read_to_end(&mut octets)?;
         Ok::<_, io::Error>(String::from_utf8_lossy(&octets).into_owned())
     };
     let text = read().unwrap_or_default();
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
-    let line = line.unwrap_or("it said nothing");
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    let said = line.map(|line| line.strip_prefix("error: ").unwrap_or(line));
+    if let (true, Some(said)) = (text.ends_with('\n'), said) {
+        return said.to_owned();
+    }
+    let said = said.map_or_else(|| "it said nothing".to_owned(), |said| format!("{said} …"));
+    match try_to_write(home) {
+        Ok(()) => said,
+        Err((path, error)) => format!(
+            "{said}, since {} cannot be written: {error}",
+            path.display()
+        ),
+    }
+}
+
+/// Writes as much as a log's first lines would be, and takes it away.
+fn try_to_write(home: &Home) -> Result<(), (PathBuf, io::Error)> {
+    let (log, spare) = (home.log(), home.path().join(".try"));
+    let line = OpenOptions::new()
+        .append(true)
+        .open(&log)
+        .and_then(|mut log| log.write_all(b"\n"));
+    let tried = std::fs::write(&spare, [b' '; 4_096]);
+    // What could not be made needs no removing.
+    let _ = std::fs::remove_file(&spare);
+    line.map_err(|error| (log, error))?;
+    tried.map_err(|error| (spare, error))
 }
 
 /// Requests that are under way have their own deadline, and the store is closed after them.

@@ -3,7 +3,7 @@
 use std::io::BufRead as _;
 
 use anyhow::{Context as _, anyhow};
-use madang_protocol::{ids::RequestId, record::request::Secret};
+use madang_protocol::{ids::RequestId, record::request::Secret, reject::Reject};
 use tokio::runtime;
 
 use super::{
@@ -12,16 +12,17 @@ use super::{
     run::{Failure, configured},
 };
 use crate::{
-    broker::password::PasswordError,
+    broker::password,
     clock::Clock,
     config::{Config, raw::RawConfig},
     home::Home,
     open::Opened,
     operator::{
-        client,
+        client::{self, ClientError},
         command::{AccountAdd, AccountAnswer, Answer, Command},
         desk::{Desk, DeskError},
     },
+    store::error::StoreError,
 };
 
 pub(super) fn account(home: &Home, sub: AccountSub) -> Result<(), Failure> {
@@ -73,7 +74,8 @@ pub(super) fn status(home: &Home, output: Output) -> Result<(), Failure> {
 }
 
 fn account_add(home: &Home, add: Add) -> Result<(), Failure> {
-    let (password, to_show) = password(&add)?;
+    let (password, to_show) = chosen_password(&add)?;
+    password::check(&password).map_err(|error| Failure::Mistake(error.to_string()))?;
     let command = Command::AccountAdd(AccountAdd {
         handle: add.handle,
         class: add.class,
@@ -134,7 +136,7 @@ fn account_list(home: &Home, output: Output) -> Result<(), Failure> {
 }
 
 /// The password, and the same again where it was made here and must be shown.
-fn password(add: &Add) -> Result<(Secret, Option<Secret>), Failure> {
+fn chosen_password(add: &Add) -> Result<(Secret, Option<Secret>), Failure> {
     if add.password_stdin {
         let mut line = String::new();
         std::io::stdin()
@@ -174,7 +176,13 @@ fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
             .await
             .context("reach the running anchor")?;
         if let Some(stream) = connected {
-            return Ok(client::ask(stream, command).await?);
+            return client::ask(stream, command).await.map_err(|error| {
+                let is_mistake = matches!(
+                    &error,
+                    ClientError::Refused { reject: Some(reject), .. } if is_mistake(*reject)
+                );
+                of(error.into(), is_mistake)
+            });
         }
         at_rest(home, command.clone())
     })
@@ -203,12 +211,31 @@ fn at_rest(home: &Home, command: Command) -> Result<Answer, Failure> {
     let done = Desk::at_rest(opened, Clock::system()).execute(command);
     store.close().context("close the store")?;
     done.map_err(|error| {
-        if let DeskError::Password(PasswordError::Length) = error {
-            Failure::Mistake(error.to_string())
-        } else {
-            Failure::Failed(error.into())
-        }
+        let is_mistake = matches!(
+            &error,
+            DeskError::Store(StoreError::Refused(reject)) if is_mistake(*reject)
+        );
+        of(error.into(), is_mistake)
     })
+}
+
+fn of(error: anyhow::Error, is_mistake: bool) -> Failure {
+    if is_mistake {
+        Failure::Mistake(error.to_string())
+    } else {
+        Failure::Failed(error)
+    }
+}
+
+/// Whether a refusal says that what was asked for can never be, rather than not as things stand.
+fn is_mistake(reject: Reject) -> bool {
+    [
+        Reject::AMOUNT_TOO_LARGE,
+        Reject::FIELD_OUT_OF_BOUNDS,
+        Reject::NAME_INVALID,
+        Reject::KEY_WEAK,
+    ]
+    .contains(&reject)
 }
 
 fn account_of(answer: Answer) -> Result<Box<AccountAnswer>, Failure> {

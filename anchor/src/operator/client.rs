@@ -7,6 +7,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use madang_protocol::reject::Reject;
 use serde::Deserialize;
 use tokio::{net::UnixStream, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -20,8 +21,13 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// It refuses.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{title}")]
+    Refused {
+        /// Why, in public words.
+        title: String,
+        /// The refusal, where it has a number.
+        reject: Option<Reject>,
+    },
     /// It does not answer as an anchor does. Whether the command was done is unknown.
     #[error("the running anchor does not answer")]
     Silent(#[source] Box<dyn Error + Send + Sync>),
@@ -31,6 +37,8 @@ pub enum ClientError {
 #[derive(Debug, Deserialize)]
 struct Document {
     title: String,
+    #[serde(default)]
+    code: Option<u16>,
 }
 
 /// A connection to the anchor that runs in the home of the socket at `path`; `None` where none does.
@@ -66,7 +74,10 @@ async fn post(stream: UnixStream, path: &str, body: Vec<u8>) -> Result<Bytes, Cl
         return Ok(body);
     }
     let document: Document = serde_json::from_slice(&body).map_err(|error| silent(error.into()))?;
-    Err(ClientError::Refused(document.title))
+    Err(ClientError::Refused {
+        title: document.title,
+        reject: document.code.map(Reject),
+    })
 }
 
 async fn exchange(

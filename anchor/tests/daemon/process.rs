@@ -162,6 +162,19 @@ fn failures_are_one_line_and_code_1() {
 }
 
 #[test]
+fn an_anchor_whose_log_is_on_a_full_disk_is_said_to_have_no_room() {
+    let home = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/dev/full", home.path().join("anchor.log")).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let (code, line) = refused(&run(home.path(), &["serve", "--bg", "--listen", &taken]));
+    assert!(
+        code == 1 && line.contains("anchor.log cannot be written: No space left"),
+        "{code} {line}"
+    );
+}
+
+#[test]
 fn help_and_version_are_no_mistakes() {
     let home = tempfile::tempdir().unwrap();
     assert!(stdout(&run(home.path(), &["--help"])).contains("serve"));
@@ -241,6 +254,17 @@ fn operate(home: &Path, handle: &str) {
         (&shown["commission-bp"], &shown["money"]["available"]),
         (&500.into(), &"12.5".into())
     );
+    let too_much = [
+        &["account", "topup", handle, "9000000000000"][..],
+        &["account", "add", "carol", "--credit-limit", "9000000000000"],
+    ];
+    for arguments in too_much {
+        let refused = refused(&run(home, arguments));
+        assert!(
+            refused.0 == 2 && refused.1.contains("larger than may be said"),
+            "{refused:?}"
+        );
+    }
     let unknown = refused(&run(home, &["account", "show", "nobody"]));
     assert!(
         unknown.0 == 1 && unknown.1.contains("no such account"),
@@ -258,7 +282,7 @@ fn operate(home: &Path, handle: &str) {
 fn a_password_may_come_from_standard_input() {
     let home = tempfile::tempdir().unwrap();
     let _daemon = Daemon::start(home.path());
-    for (password, code) in [("long enough\n", 0), ("short\n", 1)] {
+    for (password, code) in [("long enough\n", 0), ("short\n", 2), ("", 2)] {
         let handle = if code == 0 { "alice" } else { "bob" };
         let mut child = anchor(home.path(), &["account", "add", handle, "--password-stdin"])
             .stdin(Stdio::piped())

@@ -98,7 +98,20 @@ pub enum BuildError {
 impl BuildError {
     /// Whether the configuration is at fault, which is exit code 2.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Site(_) | Self::Anchor(_))
+        match self {
+            Self::Config(error) => error.is_mistake(),
+            Self::Site(_) | Self::Anchor(_) => true,
+            Self::Home(_)
+            | Self::Catalogue(_)
+            | Self::Key(_)
+            | Self::Standing(_)
+            | Self::NotJoined
+            | Self::Tls(_)
+            | Self::Mesh(_)
+            | Self::Control(_)
+            | Self::Proxy(_)
+            | Self::Store(_) => false,
+        }
     }
 }
 

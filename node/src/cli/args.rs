@@ -107,9 +107,13 @@ pub struct Serve {
     /// Who may use it: anyone, subscribers or group:ID
     #[arg(long, value_name = "WHO")]
     pub audience: Option<String>,
-    /// A price such as '/reports/**=500 KRW'; may be said several times, the first that fits holds
+    /// A price such as '/reports/**=500 KRW'; may be said several times, the first that fits holds.
+    /// Without it, a site that is served already keeps its prices
     #[arg(long = "price", value_name = "PATTERN=PRICE")]
     pub prices: Vec<String>,
+    /// Take all prices away
+    #[arg(long, conflicts_with = "prices")]
+    pub free: bool,
     /// If the node is not running, start it in the background
     #[arg(long)]
     pub bg: bool,
@@ -137,9 +141,12 @@ pub struct Open {
 pub struct Get {
     /// What to download, such as alice/files/film.mp4
     pub url: String,
-    /// Where to put it; without it, its own name in this folder
+    /// Where to put it: a file, or a folder that is there; without it, its own name in this folder
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Put it in the place of a file that is there
+    #[arg(long)]
+    pub force: bool,
     /// Agree to pay the site at most this, such as '500 KRW'
     #[arg(long, value_name = "AMOUNT")]
     pub pay: Option<String>,

@@ -1,8 +1,10 @@
 //! Starting the daemon behind the command line's back.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -14,6 +16,8 @@ use crate::{control::Client, home::Home};
 const UP_WITHIN: Duration = Duration::from_secs(20);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The last line is not longer.
+const LOG_TAIL_BYTES: u64 = 4_096;
 
 /// Starts `madang up` in a session of its own, and comes back when it answers.
 pub(super) async fn start(home: &Home) -> Result<(), Failure> {
@@ -26,6 +30,7 @@ pub(super) async fn start(home: &Home) -> Result<(), Failure> {
         .map_err(|error| {
             Failure::failed(format!("cannot write {}: {error}", home.log().display()))
         })?;
+    let before = log.metadata().map_err(Failure::failed)?.len();
     let errors = log.try_clone().map_err(Failure::failed)?;
     let program = std::env::current_exe().map_err(Failure::failed)?;
     let mut child = Command::new(program)
@@ -38,15 +43,15 @@ pub(super) async fn start(home: &Home) -> Result<(), Failure> {
         .process_group(0)
         .spawn()
         .map_err(|error| Failure::failed(format!("cannot start the daemon: {error}")))?;
-    wait(home, &mut child).await
+    wait(home, &mut child, before).await
 }
 
-async fn wait(home: &Home, child: &mut Child) -> Result<(), Failure> {
+async fn wait(home: &Home, child: &mut Child, before: u64) -> Result<(), Failure> {
     let client = Client::new(home);
     let started = Instant::now();
     while started.elapsed() < UP_WITHIN {
         if let Some(status) = child.try_wait().map_err(Failure::failed)? {
-            let text = format!("the daemon did not start: {}", last_line(home));
+            let text = format!("the daemon did not start: {}", last_words(home, before));
             return Err(if status.code() == Some(2) {
                 Failure::misuse(text)
             } else {
@@ -62,19 +67,46 @@ async fn wait(home: &Home, child: &mut Child) -> Result<(), Failure> {
     Err(Failure::failed(text))
 }
 
-/// The end of the log, which is where a daemon that fails says why.
-fn last_line(home: &Home) -> String {
-    use std::io::{Read as _, Seek as _, SeekFrom};
+/// What the log says from octet `before` on ends with why a daemon failed; unless the log is what cannot be written.
+fn last_words(home: &Home, before: u64) -> String {
     let read = || {
-        let mut file = std::fs::File::open(home.log())?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(4_096)))?;
+        let mut file = File::open(home.log())?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(String::new());
+        }
+        let tail = metadata.len().saturating_sub(LOG_TAIL_BYTES);
+        file.seek(SeekFrom::Start(before.max(tail)))?;
         let mut octets = Vec::new();
-        file.read_to_end(&mut octets)?;
-        Ok::<_, std::io::Error>(String::from_utf8_lossy(&octets).into_owned())
+        file.take(LOG_TAIL_BYTES).read_to_end(&mut octets)?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&octets).into_owned())
     };
     let text = read().unwrap_or_default();
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
-    let line = line.unwrap_or("it said nothing");
-    line.strip_prefix("madang: ").unwrap_or(line).to_owned()
+    let said = line.map(|line| line.strip_prefix("madang: ").unwrap_or(line));
+    if let (true, Some(said)) = (text.ends_with('\n'), said) {
+        return said.to_owned();
+    }
+    let said = said.map_or_else(|| "it said nothing".to_owned(), |said| format!("{said} …"));
+    match try_to_write(home) {
+        Ok(()) => said,
+        Err((path, error)) => format!(
+            "{said}, since {} cannot be written: {error}",
+            path.display()
+        ),
+    }
+}
+
+/// Writes as much as a log's first lines would be, and takes it away.
+fn try_to_write(home: &Home) -> Result<(), (PathBuf, io::Error)> {
+    let (log, spare) = (home.log(), home.path().join(".try"));
+    let line = OpenOptions::new()
+        .append(true)
+        .open(&log)
+        .and_then(|mut log| log.write_all(b"\n"));
+    let tried = std::fs::write(&spare, [b' '; 4_096]);
+    // What could not be made needs no removing.
+    let _ = std::fs::remove_file(&spare);
+    line.map_err(|error| (log, error))?;
+    tried.map_err(|error| (spare, error))
 }

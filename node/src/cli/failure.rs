@@ -43,7 +43,10 @@ fn one_line(text: &str) -> String {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::misuse(error)
+        Self {
+            is_misuse: error.is_mistake(),
+            ..Self::failed(error)
+        }
     }
 }
 
@@ -69,7 +72,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let is_misuse = matches!(
             &error,
-            CallError::Refused(problem) if matches!(problem.slug(), "site-wrong" | "configuration-wrong")
+            CallError::Refused(problem) if problem.is_mistake()
         );
         Self {
             is_misuse,

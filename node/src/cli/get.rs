@@ -18,9 +18,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{args::Get, failure::Failure, out, part, target::Target};
+use super::{args::Get, budget::budget, failure::Failure, out, part, target::Target};
 use crate::{
-    config::Money,
     control::{self, CallError, Client, Problem, Streamed},
     files,
     home::Home,
@@ -69,17 +68,27 @@ enum Attempt {
 pub(super) async fn get(home: &Home, args: Get) -> Result<(), Failure> {
     let target = Target::parse(&args.url)?;
     if let Some(pay) = &args.pay {
-        pay.parse::<Money>()
-            .map_err(|error| Failure::misuse(format!("--pay: {error}")))?;
+        budget("--pay", pay, &target.site)?;
     }
-    let output = output(&target, args.output.clone())?;
+    let output = output(&target, args.output.as_deref(), args.force)?;
     let beside = |suffix: &str| {
         let mut name = output.clone().into_os_string();
         name.push(suffix);
         PathBuf::from(name)
     };
     let part = beside(".part");
-    let file = part::open(&part).map_err(|error| cannot_write(&part, &error))?;
+    // Whether it can be written at all is known before anything is asked for.
+    let file = part::open(&part).map_err(|error| {
+        let is_full = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        if is_full {
+            cannot_write(&part, &error)
+        } else {
+            Failure::misuse(format!("cannot write {}: {error}", part.display()))
+        }
+    })?;
     let file = file.ok_or_else(|| {
         Failure::failed(format!(
             "another `madang get` is writing {}; wait until it is done, or say another -o FILE",
@@ -112,19 +121,42 @@ pub(super) async fn get(home: &Home, args: Get) -> Result<(), Failure> {
     Ok(())
 }
 
-fn output(target: &Target, chosen: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    if let Some(path) = chosen {
-        return Ok(path);
-    }
-    let name = target
-        .file_name()
-        .ok_or_else(|| Failure::misuse("the address does not end in a file's name; say -o FILE"))?;
-    let path = PathBuf::from(name);
-    if path.exists() {
-        let text = format!("{} is there already; say -o FILE", path.display());
-        return Err(Failure::misuse(text));
-    }
-    Ok(path)
+/// The file to be: in a folder that is there, and in nothing's place unless that was said.
+fn output(target: &Target, chosen: Option<&Path>, force: bool) -> Result<PathBuf, Failure> {
+    let named = || {
+        target.file_name().ok_or_else(|| {
+            Failure::misuse("the address does not end in a file's name; say -o FILE")
+        })
+    };
+    let path = match chosen {
+        None => PathBuf::from(named()?),
+        Some(folder) if folder.is_dir() => folder.join(named()?),
+        Some(path) if path.as_os_str().as_encoded_bytes().ends_with(b"/") => {
+            let text = format!("there is no folder {}", path.display());
+            return Err(Failure::misuse(text));
+        }
+        Some(path) => path.to_owned(),
+    };
+    let shown = path.display();
+    let refused = match std::fs::symlink_metadata(&path) {
+        Ok(there) if there.is_dir() => format!("{shown} is a folder; say -o FILE"),
+        Ok(there) if !there.is_file() && !there.is_symlink() => {
+            format!("{shown} is no file; say another -o FILE")
+        }
+        Ok(_) if force => return Ok(path),
+        Ok(_) => format!("{shown} is there already; say --force to replace it, or -o FILE"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|one| !one.as_os_str().is_empty());
+            match folder {
+                Some(folder) if !folder.is_dir() => {
+                    format!("there is no folder {}", folder.display())
+                }
+                Some(_) | None => return Ok(path),
+            }
+        }
+        Err(error) => format!("cannot write {shown}: {error}"),
+    };
+    Err(Failure::misuse(refused))
 }
 
 fn bar(quiet: bool) -> ProgressBar {

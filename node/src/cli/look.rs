@@ -10,12 +10,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     args::{Bill, Open},
+    budget::budget,
     failure::Failure,
     out,
     target::Target,
 };
 use crate::{
-    config::{Config, Money},
+    config::Config,
     control::{
         Client,
         model::{Agree, BillView, ConsentStatus, Sites, Status, WalletView},
@@ -213,18 +214,26 @@ pub(super) async fn agree(
     max: &str,
     pass: Option<String>,
 ) -> Result<(), Failure> {
-    let target = Target::parse(site)?;
-    max.parse::<Money>()
-        .map_err(|error| Failure::misuse(format!("--max: {error}")))?;
+    let mut target = Target::parse(site)?;
+    let buys_pass = pass.is_some();
+    if let Some(path) = pass {
+        target = target.at(&path)?;
+    }
+    budget("--max", max, &target.site)?;
     let command = Agree {
         site: target.site.to_string(),
         max: max.to_owned(),
-        path: Some(pass.clone().unwrap_or(target.path)),
-        pass: pass.is_some(),
+        path: Some(target.path.clone()),
+        pass: buys_pass,
     };
     let agreed: ConsentStatus = Client::new(home).post("/v1/consents", &command).await?;
+    let pass = if buys_pass {
+        format!(", with the pass for {}", target.path)
+    } else {
+        String::new()
+    };
     out::line(format!(
-        "agreed to pay {} up to {} {}",
+        "agreed to pay {} up to {} {}{pass}",
         agreed.site, agreed.budget, agreed.currency
     ));
     Ok(())

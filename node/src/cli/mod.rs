@@ -2,6 +2,7 @@
 
 mod args;
 mod background;
+mod budget;
 mod failure;
 mod get;
 mod join;

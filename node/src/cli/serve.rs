@@ -27,21 +27,26 @@ pub(super) fn serve(home: &Home, args: Serve) -> Result<(), Failure> {
     if runtime.block_on(client.is_running())? {
         let status: model::SiteStatus = runtime.block_on(client.post("/v1/serve", &site))?;
         say(&status.name, status.url.as_deref());
+        say_prices(&status.prices, &args);
         return Ok(());
     }
     let keeper = Keeper::open(home).map_err(Failure::failed)?;
     let keeper = keeper.ok_or_else(|| {
         Failure::failed("this node has not joined a network yet; run `madang join URL`")
     })?;
+    let site = config::as_added(home, site)?;
     let checked = SiteConfig::check(&site, home.path())?;
     let name = check_site(&checked, &keeper.subscribe().borrow()).map_err(Failure::misuse)?;
     Config::load(home)?;
+    let prices = site.prices.clone().unwrap_or_default();
     config::add_site(home, site)?;
     if args.bg {
         runtime.block_on(background::start(home))?;
         say(&name.to_string(), None);
+        say_prices(&prices, &args);
         return Ok(());
     }
+    say_prices(&prices, &args);
     drop(runtime);
     up::up(home, false)
 }
@@ -49,6 +54,19 @@ pub(super) fn serve(home: &Home, args: Serve) -> Result<(), Failure> {
 fn say(name: &str, url: Option<&str>) {
     let at = url.map_or(String::new(), |url| format!(" at {url}"));
     out::line(format!("serving {name}{at}"));
+}
+
+/// What holds from now on, whoever said it.
+fn say_prices(prices: &[String], args: &Serve) {
+    let are_kept = args.prices.is_empty();
+    match prices {
+        [] => out::line("prices: none, all of it is free"),
+        prices if are_kept => out::line(format!(
+            "prices, as before (--free takes them away): {}",
+            prices.join(", ")
+        )),
+        prices => out::line(format!("prices: {}", prices.join(", "))),
+    }
 }
 
 /// Removes a site, from the running daemon or from its configuration.
@@ -74,7 +92,7 @@ fn raw(args: &Serve) -> Result<RawSite, Failure> {
         description: args.description.clone(),
         keywords: some(&args.keywords),
         audience: args.audience.clone(),
-        prices: some(&args.prices),
+        prices: some(&args.prices).or_else(|| args.free.then(Vec::new)),
         ..RawSite::default()
     };
     let what = args.what.as_str();

@@ -1,8 +1,22 @@
 //! [`Target`]: a site and a path, however a person writes them.
 
-use madang_protocol::name::SiteName;
+use madang_protocol::{name::SiteName, rules::path::CleanPath};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::failure::Failure;
+
+/// What a person types and no request line holds.
+const TYPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// A site and a path in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +27,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads `alice/x`, `http://alice.localhost:8420/x`, `http://alice.madang/x`.
+    /// Reads `alice/x`, `http://alice.localhost:8420/x`, `http://alice.madang/x`. As in a browser's address line, what needs to be encoded may be
+    /// typed as it is, escapes stay as they are, and `.` and `..` are gone.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |reason: &dyn std::fmt::Display| {
             Failure::misuse(format!(
@@ -36,15 +51,23 @@ impl Target {
         let site = label
             .parse()
             .map_err(|error| wrong(&error as &dyn std::fmt::Display))?;
-        let path = match path {
-            "" => "/".to_owned(),
-            query if query.starts_with('?') => format!("/{query}"),
-            path => path.to_owned(),
-        };
+        let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+        let path = without_dots(&encoded(path)).ok_or_else(|| wrong(&"it leads above the site"))?;
+        if CleanPath::parse(&path).is_err() {
+            return Err(wrong(
+                &"an encoded /, a backslash, a control character or what is not UTF-8 is in no site's path",
+            ));
+        }
+        let path = format!("{path}{}", encoded(query));
         if path.parse::<http::uri::PathAndQuery>().is_err() {
-            return Err(wrong(&"write special characters as %XX"));
+            return Err(wrong(&"it is too long"));
         }
         Ok(Self { site, path })
+    }
+
+    /// The same site's `path`, typed with or without `/` in front.
+    pub(super) fn at(&self, path: &str) -> Result<Self, Failure> {
+        Self::parse(&format!("{}/{}", self.site, path.trim_start_matches('/')))
     }
 
     /// The last segment of the path, decoded, where it can be a file's name.
@@ -62,6 +85,41 @@ impl Target {
     }
 }
 
+/// `typed` as a request line holds it; a `%` that begins no escape is one itself.
+fn encoded(typed: &str) -> String {
+    let mut whole = String::with_capacity(typed.len());
+    for (index, part) in typed.split('%').enumerate() {
+        if index > 0 {
+            let is_escape = part
+                .as_bytes()
+                .get(..2)
+                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+            whole.push_str(if is_escape { "%" } else { "%25" });
+        }
+        whole.extend(utf8_percent_encode(part, TYPED));
+    }
+    whole
+}
+
+/// The path with `.` and `..` resolved, also where they are written as escapes; `None` above the root.
+fn without_dots(path: &str) -> Option<String> {
+    let mut segments: Vec<&str> = Vec::new();
+    let mut is_folder = true;
+    for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        is_folder = matches!(plain.as_str(), "." | "..");
+        match plain.as_str() {
+            "." => {}
+            ".." => drop(segments.pop()?),
+            _ => segments.push(segment),
+        }
+    }
+    if is_folder {
+        segments.push("");
+    }
+    Some(format!("/{}", segments.join("/")))
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
@@ -76,6 +134,16 @@ mod tests {
             ("http://alice.localhost:8420/a#part", "alice", "/a"),
             ("http://alice.madang?q", "alice", "/?q"),
             ("http://xn--9p4bp6q.localhost:8420/", "철수", "/"),
+            ("alice/a b", "alice", "/a%20b"),
+            ("alice/a%20b?q=c d", "alice", "/a%20b?q=c%20d"),
+            ("철수/우리 집", "철수", "/%EC%9A%B0%EB%A6%AC%20%EC%A7%91"),
+            ("alice/100%", "alice", "/100%25"),
+            ("alice/100% of%41", "alice", "/100%25%20of%41"),
+            ("alice/%한", "alice", "/%25%ED%95%9C"),
+            ("alice/a/./b/../c", "alice", "/a/c"),
+            ("alice/a/%2e%2E", "alice", "/"),
+            ("alice/a/b/..", "alice", "/a/"),
+            ("alice//a/", "alice", "//a/"),
         ] {
             let target = Target::parse(text).unwrap();
             assert_eq!(
@@ -88,7 +156,13 @@ mod tests {
             "/x",
             "https://alice.madang/",
             "http://a.b.c/",
-            "alice/a b",
+            "alice/..",
+            "alice/../x",
+            "alice/a/%2e%2e/../x",
+            "alice/a%2fb",
+            "alice/a\\b",
+            "alice/a%00",
+            "alice/%ff",
         ] {
             assert!(Target::parse(text).is_err(), "{text}");
         }
@@ -99,10 +173,9 @@ mod tests {
         for (text, name) in [
             ("alice/a/film%20one.mp4?x", Some("film one.mp4")),
             ("alice/", None),
-            ("alice/..", None),
-            ("alice/%2e%2e", None),
-            ("alice/a%2Fb", None),
-            ("alice/a%00b", None),
+            ("alice/a/..", None),
+            ("alice/a/우리 집.txt", Some("우리 집.txt")),
+            ("alice/100%", Some("100%")),
         ] {
             assert_eq!(
                 Target::parse(text).unwrap().file_name().as_deref(),

@@ -36,6 +36,14 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Whether what is written is wrong, rather than that it cannot be read or written.
+    pub fn is_mistake(&self) -> bool {
+        match self {
+            Self::File { .. } => false,
+            Self::Syntax { .. } | Self::Value { .. } => true,
+        }
+    }
+
     pub(super) fn value(place: impl Into<String>, reason: impl ToString) -> Self {
         Self::Value {
             place: place.into(),

@@ -10,7 +10,7 @@ mod site;
 mod units;
 
 pub use checked::{AnchorConfig, Budgets, Config, MeshConfig, ProxyConfig, Selling};
-pub use edit::{add_site, remove_site, set_anchor, set_listen};
+pub use edit::{add_site, as_added, remove_site, set_anchor, set_listen};
 pub use error::ConfigError;
 pub use raw::{Raw, RawAnchor, RawBudget, RawMesh, RawProxy, RawSelling, RawSite};
 #[cfg(test)]

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     app::Node,
     config::Money,
-    fetch::{Agreement, ConsentError, FetchError, Paying, Quote},
+    fetch::{Agreement, ConsentError, FetchError, Paying, Quote, check_budget},
     web::Body,
 };
 
@@ -62,7 +62,7 @@ pub(super) async fn fetch(
         let request = request(&wanted.path, &headers)?;
         return paid(&node, &shop, site, request).await;
     };
-    let budget = money(&node, most)?;
+    let budget = money(&node, &site, most)?;
     let free = shop.fetch(
         site.clone(),
         request(&wanted.path, &headers)?,
@@ -106,7 +106,7 @@ pub(super) async fn agree(
 ) -> Result<Json<ConsentStatus>, Problem> {
     let shop = shop(&node)?;
     let site = site_name(&command.site)?;
-    let budget = money(&node, &command.max)?;
+    let budget = money(&node, &site, &command.max)?;
     let path = command.path.as_deref().unwrap_or("/");
     let looked = shop.fetch(
         site.clone(),
@@ -126,6 +126,14 @@ pub(super) async fn agree(
         }
         Err(error) => return Err(error.into()),
     };
+    let rule = quote.tariff.rules.get(quote.rule);
+    if command.pass && rule.is_some_and(|rule| rule.pass.is_none()) {
+        let title = format!(
+            "no pass is sold for {site}{path} (its price: {}); agree without --pass",
+            costs(&quote)
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, "no-pass", title));
+    }
     shop.agree(agreement(&*shop, &quote, budget, command.pass))
         .await?;
     let mine = shop
@@ -156,7 +164,12 @@ pub(super) async fn withdraw(
     State(node): State<Arc<Node>>,
     Path(site): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    shop(&node)?.withdraw(site_name(&site)?).await?;
+    let (shop, site) = (shop(&node)?, site_name(&site)?);
+    if shop.standing().iter().all(|one| one.agreement.site != site) {
+        let title = format!("you have not agreed to pay {site}; `madang consent list` shows whom");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not-agreed", title));
+    }
+    shop.withdraw(site).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -171,27 +184,27 @@ fn site_name(text: &str) -> Result<SiteName, Problem> {
     let wrong = |error| {
         Problem::new(
             StatusCode::BAD_REQUEST,
-            "name-invalid",
+            "name-wrong",
             format!("{text:?}: {error}"),
         )
     };
     text.parse().map_err(wrong)
 }
 
-/// An amount in the network's currency.
-fn money(node: &Node, text: &str) -> Result<Amount, Problem> {
+/// What `site` may be paid, in the network's currency.
+fn money(node: &Node, site: &SiteName, text: &str) -> Result<Amount, Problem> {
     let wrong = |reason: String| Problem::new(StatusCode::BAD_REQUEST, "amount-wrong", reason);
     let money: Money = text
         .parse()
         .map_err(|error: crate::config::UnitError| wrong(error.to_string()))?;
     let currency = node.standing.borrow().descriptor.currency;
-    if money.currency == currency {
-        Ok(money.amount)
-    } else {
-        Err(wrong(format!(
+    if money.currency != currency {
+        return Err(wrong(format!(
             "{money} is not in this network's currency, {currency}"
-        )))
+        )));
     }
+    check_budget(site, money.amount)?;
+    Ok(money.amount)
 }
 
 /// A pass is bought when that is asked for, or when nothing else opens the path.
@@ -253,9 +266,10 @@ fn ended(shop: &dyn Shop, site: &SiteName, currency: Currency, reject: Reject) -
         Some(mine) if reject == Reject::BUDGET_EXCEEDED => Problem::new(
             StatusCode::PAYMENT_REQUIRED,
             reject.slug(),
+            // What was spent is known a second later, when the last receipt is signed.
             format!(
-                "the budget for {site}, or for today, is used up: {} of {} {currency} are spent; the same command with --pay AMOUNT goes on",
-                mine.spent, mine.agreement.budget
+                "the budget of {} {currency} for {site}, or the one for today, is used up; the same command with --pay AMOUNT goes on",
+                mine.agreement.budget
             ),
         ),
         Some(_) | None => reject.into(),
@@ -372,7 +386,7 @@ impl From<ConsentError> for Problem {
     fn from(error: ConsentError) -> Self {
         match error {
             ConsentError::Refused(reject) => reject.into(),
-            ConsentError::BudgetTooLarge => {
+            ConsentError::BudgetTooLarge | ConsentError::BudgetZero(_) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "amount-wrong", error)
             }
             ConsentError::NotStored => {

@@ -39,6 +39,14 @@ impl Problem {
         }
     }
 
+    /// Whether what was asked for is wrong in itself, rather than that it failed.
+    pub fn is_mistake(&self) -> bool {
+        matches!(
+            self.slug(),
+            "amount-wrong" | "configuration-wrong" | "name-wrong" | "path-wrong" | "site-wrong"
+        )
+    }
+
     /// The slug at the end of `type`.
     pub fn slug(&self) -> &str {
         self.kind.strip_prefix(PROBLEM_PREFIX).unwrap_or(&self.kind)
@@ -93,10 +101,12 @@ impl From<SiteError> for Problem {
 
 impl From<ConfigError> for Problem {
     fn from(error: ConfigError) -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "configuration-wrong",
-            error,
-        )
+        if error.is_mistake() {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Self::new(status, "configuration-wrong", error)
+        } else {
+            let status = StatusCode::INSUFFICIENT_STORAGE;
+            Self::new(status, "configuration-not-kept", error)
+        }
     }
 }

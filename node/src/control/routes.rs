@@ -155,6 +155,7 @@ async fn serve(
     State(node): State<Arc<Node>>,
     Json(site): Json<RawSite>,
 ) -> Result<Json<SiteStatus>, Problem> {
+    let site = config::as_added(&node.home, site)?;
     let checked = SiteConfig::check(&site, node.home.path())?;
     check_site(&checked, &node.standing.borrow())?;
     config::add_site(&node.home, site)?;

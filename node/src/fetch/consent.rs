@@ -71,9 +71,28 @@ pub enum ConsentError {
     /// More than anybody means to spend on a site.
     #[error("a budget is at most {BUDGET_MAX}; say less")]
     BudgetTooLarge,
+    /// Nothing could be had for it.
+    #[error(
+        "a budget of nothing buys nothing; `madang consent withdraw {0}` takes back what was agreed to"
+    )]
+    BudgetZero(SiteName),
     /// It could not be stored; nothing will be paid.
     #[error("the agreement could not be stored")]
     NotStored,
+}
+
+/// Whether `site` may be paid at most `budget`.
+///
+/// # Errors
+/// [`ConsentError::BudgetTooLarge`], [`ConsentError::BudgetZero`]
+pub fn check_budget(site: &SiteName, budget: Amount) -> Result<(), ConsentError> {
+    if budget > BUDGET_MAX {
+        return Err(ConsentError::BudgetTooLarge);
+    }
+    if budget.is_zero() {
+        return Err(ConsentError::BudgetZero(site.clone()));
+    }
+    Ok(())
 }
 
 /// Where agreements are kept. They outlive a restart.

@@ -17,7 +17,7 @@ mod fetcher;
 mod tariffs;
 mod uploaded;
 
-pub use consent::{Agreement, BUDGET_MAX, ConsentError, Consents, Standing};
+pub use consent::{Agreement, BUDGET_MAX, ConsentError, Consents, Standing, check_budget};
 pub use error::{FetchError, Quote};
 pub use fetcher::Fetcher;
 

@@ -152,6 +152,99 @@ async fn a_node_serves_after_admission_takes_commands_and_says_goodbye() {
 }
 
 #[tokio::test]
+async fn a_site_that_is_served_again_keeps_its_prices_until_it_is_said_to_be_free() {
+    let anchor = Anchor::start().await;
+    let madang = Madang::joined(&anchor).await;
+    let prices = async || {
+        let status = json(&madang.run(&["status", "--json"]).await.out);
+        status["sites"][0]["prices"].clone()
+    };
+    let said = madang
+        .run(&["serve", "3000", "--price", "/a/**=5 KRW", "--bg"])
+        .await;
+    assert!(said.out.contains("prices: /a/**=5 KRW"), "{said:?}");
+    for (arguments, said_prices, count) in [
+        (
+            &["serve", "3001"][..],
+            "as before (--free takes them away): /a/**=5 KRW",
+            1,
+        ),
+        (&["serve", "3001", "--title", "Mine"], "as before", 1),
+        (
+            &[
+                "serve", "3001", "--price", "/b=1 KRW", "--price", "/c=2 KRW",
+            ],
+            "prices: /b=1 KRW, /c=2 KRW",
+            2,
+        ),
+        (&["serve", "3001", "--free"], "prices: none", 0),
+        (&["serve", "3001"], "prices: none", 0),
+    ] {
+        let said = madang.run(arguments).await;
+        assert!(said.code == 0 && said.out.contains(said_prices), "{said:?}");
+        assert_eq!(
+            prices().await.as_array().unwrap().len(),
+            count,
+            "{arguments:?}"
+        );
+    }
+    assert_eq!(
+        madang
+            .run(&["serve", "3001", "--price", "/b=1 KRW"])
+            .await
+            .code,
+        0
+    );
+    assert_eq!(madang.run(&["down"]).await.code, 0);
+    let said = madang.run(&["serve", "3002", "--bg"]).await;
+    assert!(said.out.contains("as before"), "at rest: {said:?}");
+    assert_eq!(prices().await[0], "/b=1 KRW");
+}
+
+#[tokio::test]
+async fn what_a_running_daemon_finds_wrong_in_a_command_is_a_mistake_too() {
+    let anchor = Anchor::start().await;
+    let madang = Madang::joined(&anchor).await;
+    assert_eq!(madang.run(&["up", "--bg"]).await.code, 0);
+    let there = madang.path().join("there");
+    std::fs::write(&there, "mine").unwrap();
+    let there = there.to_str().unwrap();
+    for (arguments, code, words) in [
+        (&["get", "bob/x", "--pay", "5 USD"][..], 2, "currency, KRW"),
+        (
+            &["consent", "agree", "bob", "--max", "5 USD"],
+            2,
+            "currency, KRW",
+        ),
+        (
+            &["consent", "withdraw", "bob"],
+            1,
+            "have not agreed to pay bob",
+        ),
+        (&["get", "bob/x", "-o", there], 2, "--force"),
+        (
+            &["get", "bob/x", "-o", there, "--force"],
+            1,
+            "nobody announces",
+        ),
+        (
+            &["serve", "3000", "--name", "usd", "--price", "/x=1 USD"],
+            2,
+            "currency",
+        ),
+    ] {
+        let said = madang.run(arguments).await;
+        assert!(
+            said.code == code && said.err.contains(words),
+            "{arguments:?}: {said:?}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(there).unwrap(), "mine");
+    let said = madang.run(&["open", "bob/우리 집/a%20b", "--print"]).await;
+    assert_eq!(said.code, 1, "this node has no proxy: {said:?}");
+}
+
+#[tokio::test]
 async fn prices_that_stay_keep_their_price_list_across_a_restart() {
     let anchor = Anchor::start().await;
     let madang = Madang::joined(&anchor).await;

@@ -26,14 +26,43 @@ async fn a_mistake_on_the_command_line_is_one_line_and_exit_code_2() {
             "user name",
         ),
         (&["get", "alice/"], "say -o"),
-        (&["get", "alice/a b"], "%XX"),
+        (&["get", "alice/../x"], "above the site"),
+        (&["get", "alice/a%2fb"], "encoded /"),
         (&["get", "alice/x", "--pay", "500"], "500 KRW"),
+        (
+            &["get", "alice/x", "--pay", "0 KRW"],
+            "consent withdraw alice",
+        ),
+        (
+            &["get", "alice/x", "--pay", "1000000001 KRW"],
+            "at most 1000000000",
+        ),
+        (&["get", "alice/x", "-o", "/none/x"], "no folder /none"),
+        (&["get", "alice/x", "-o", "/none/"], "no folder /none/"),
+        (&["get", "alice/x", "-o", "/proc/x"], "cannot write /proc/x"),
+        (
+            &["get", "alice/x", "-o", "/dev/null", "--force"],
+            "is no file",
+        ),
+        (&["get", "alice/", "-o", "/tmp"], "say -o FILE"),
         (&["open", "a..b"], "address of a site"),
         (&["serve", "/no/such/folder"], "not a folder"),
         (&["serve", "99999"], "not a port"),
+        (
+            &["serve", "3000", "--free", "--price", "/a=1 KRW"],
+            "--free",
+        ),
         (&["unserve", "a--b"], "before `--`"),
         (&["bill", "--limit", "0"], "1..=500"),
         (&["consent", "agree", "alice"], "--max"),
+        (
+            &["consent", "agree", "alice", "--max", "0 KRW"],
+            "withdraw alice",
+        ),
+        (
+            &["consent", "agree", "alice", "--max", "2", "--pass", "/a"],
+            "--max",
+        ),
         (&["consent", "withdraw", "a b"], "not a site"),
     ] {
         let said = madang.run(arguments).await;
@@ -126,6 +155,27 @@ async fn what_only_failed_is_one_line_and_exit_code_1() {
         let said = madang.run(arguments).await;
         assert_one_line(&said, 1, expected, &format!("{arguments:?}"));
     }
+}
+
+#[tokio::test]
+async fn a_configuration_that_cannot_be_read_is_a_failure() {
+    let madang = Madang::new();
+    let path = madang.path().join("madang.toml");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert_one_line(&madang.run(&["up"]).await, 1, "madang.toml", "a folder");
+}
+
+#[tokio::test]
+async fn a_daemon_whose_log_is_on_a_full_disk_is_said_to_have_no_room() {
+    let madang = Madang::new();
+    std::os::unix::fs::symlink("/dev/full", madang.path().join("madang.log")).unwrap();
+    let said = madang.run(&["up", "--bg"]).await;
+    assert_one_line(&said, 1, "No space left", "up --bg");
+    assert!(
+        said.err.contains("madang.log cannot be written"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]
