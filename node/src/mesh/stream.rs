@@ -26,8 +26,20 @@ pub struct Stream {
     inner: libp2p::Stream,
     peer: PeerId,
     relayed: bool,
+    agreement: Agreement,
     joined: Vec<u8>,
     _place: Option<Place>,
+}
+
+/// How far the two ends are with agreeing on the protocol, as far as reading shows.
+///
+/// multistream-select agrees lazily, and gives its stream up when that fails within a read: whatever polls it afterwards panics ("Negotiated: Invalid
+/// state"). So a stream whose first reads have failed is not polled again. One from which something was read has agreed, and fails like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Agreement {
+    Awaited,
+    Reached,
+    Failed,
 }
 
 impl Stream {
@@ -41,6 +53,7 @@ impl Stream {
             inner,
             peer,
             relayed,
+            agreement: Agreement::Awaited,
             joined: Vec::new(),
             _place: place,
         }
@@ -55,6 +68,14 @@ impl Stream {
     pub fn is_relayed(&self) -> bool {
         self.relayed
     }
+
+    /// What may be polled.
+    fn usable(&mut self) -> io::Result<Pin<&mut libp2p::Stream>> {
+        match self.agreement {
+            Agreement::Awaited | Agreement::Reached => Ok(Pin::new(&mut self.inner)),
+            Agreement::Failed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
 }
 
 impl AsyncRead for Stream {
@@ -63,11 +84,16 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         let room = buf.remaining().min(READ_BYTES_MAX);
         let space = buf.initialize_unfilled_to(room);
-        let read =
-            ready!(Pin::new(&mut self.get_mut().inner).poll_read(cx, space)).map_err(explain)?;
-        buf.advance(read);
+        let read = ready!(this.usable()?.poll_read(cx, space));
+        this.agreement = match (this.agreement, &read) {
+            (Agreement::Awaited, Err(_)) => Agreement::Failed,
+            (Agreement::Awaited, Ok(_)) => Agreement::Reached,
+            (reached, _) => reached,
+        };
+        buf.advance(read.map_err(explain)?);
         Poll::Ready(Ok(()))
     }
 }
@@ -78,7 +104,8 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner)
+        self.get_mut()
+            .usable()?
             .poll_write(cx, buf)
             .map_err(explain)
     }
@@ -95,9 +122,7 @@ impl AsyncWrite for Stream {
         };
         let bufs = &bufs[first..];
         if bufs.len() == 1 || bufs[0].len() >= JOIN_BYTES {
-            return Pin::new(&mut this.inner)
-                .poll_write(cx, &bufs[0])
-                .map_err(explain);
+            return this.usable()?.poll_write(cx, &bufs[0]).map_err(explain);
         }
         this.joined.clear();
         for buf in bufs {
@@ -107,9 +132,13 @@ impl AsyncWrite for Stream {
                 break;
             }
         }
-        Pin::new(&mut this.inner)
-            .poll_write(cx, &this.joined)
-            .map_err(explain)
+        let joined = std::mem::take(&mut this.joined);
+        let written = this.usable().map_or_else(
+            |error| Poll::Ready(Err(error)),
+            |inner| inner.poll_write(cx, &joined),
+        );
+        this.joined = joined;
+        written.map_err(explain)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -117,15 +146,11 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner)
-            .poll_flush(cx)
-            .map_err(explain)
+        self.get_mut().usable()?.poll_flush(cx).map_err(explain)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner)
-            .poll_close(cx)
-            .map_err(explain)
+        self.get_mut().usable()?.poll_close(cx).map_err(explain)
     }
 }
 

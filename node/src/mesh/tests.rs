@@ -255,6 +255,11 @@ async fn a_protocol_without_acceptor_shows_as_unsupported() {
                     std::io::ErrorKind::Unsupported,
                     "over {transport:?}"
                 );
+                // Whoever holds the other half of it may not know yet.
+                assert!(stream.read_u8().await.is_err());
+                assert!(stream.write_all(b"hello").await.is_err());
+                assert!(stream.flush().await.is_err());
+                assert!(stream.shutdown().await.is_err());
                 OpenError::Unsupported
             }
         };
