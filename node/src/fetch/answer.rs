@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Limited};
 use madang_protocol::{
     broker::PROBLEM_PREFIX,
     reject::Reject,
-    session::frame::{RESPONSE_HEADER, SESSION_HEADER},
+    session::frame::{RESPONSE_HEADER, RESPONSE_PAID, ResponseId, SESSION_HEADER},
 };
 
 use crate::{
@@ -23,6 +23,14 @@ pub(super) fn cleaned(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().remove(RESPONSE_HEADER);
     response.headers_mut().remove(SESSION_HEADER);
     response
+}
+
+/// As what an answer with a price is counted, and whether its request's price is receipted already.
+pub(super) fn numbered(response: &Response<Body>) -> Option<(ResponseId, bool)> {
+    let named = response.headers().get(RESPONSE_HEADER)?.to_str().ok()?;
+    let mut words = named.split(' ');
+    let number = words.next()?.parse().ok()?;
+    Some((ResponseId(number), words.next() == Some(RESPONSE_PAID)))
 }
 
 /// This node's own refusal to go on with an upload, if that is what broke an exchange off.

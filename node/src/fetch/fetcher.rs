@@ -14,16 +14,13 @@ use madang_protocol::{
     reject::Reject,
     rules::{metering::RequestKey, path::CleanPath, rating::rule_for},
     sealed::{Sealed, Unverified},
-    session::{
-        buyer::Head,
-        frame::{RESPONSE_HEADER, ResponseId, SESSION_HEADER},
-    },
+    session::{buyer::Head, frame::SESSION_HEADER},
 };
 use tokio::sync::watch;
 
 use super::{
     Fetch, FetchError, Paying, Quote,
-    answer::{cleaned, is_problem, own_fault, problem_code, refused_within},
+    answer::{cleaned, is_problem, numbered, own_fault, problem_code, refused_within},
     tariffs::Tariffs,
     uploaded::Uploaded,
 };
@@ -413,12 +410,7 @@ fn bought(
     paid: &Paid,
     rule: usize,
 ) -> Result<Response<Body>, BuyError> {
-    let number = response
-        .headers()
-        .get(RESPONSE_HEADER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse().ok());
-    let Some(number) = number else {
+    let Some((number, is_paid)) = numbered(&response) else {
         return Ok(cleaned(response));
     };
     let etag = response
@@ -426,7 +418,7 @@ fn bought(
         .get(header::ETAG)
         .and_then(|etag| etag.to_str().ok());
     let head = Head {
-        response: ResponseId(number),
+        response: number,
         rule,
         key: RequestKey::of(
             asking.method.as_str(),
@@ -435,6 +427,7 @@ fn bought(
             asking.uri.query(),
             etag,
         ),
+        is_paid,
     };
     paid.open(&head)?;
     let mut response = cleaned(response);

@@ -365,7 +365,6 @@ impl Buying {
         purchase: &Purchase,
         wanted: GrantId,
     ) -> Result<(), BuyError> {
-        purchase.look(|state| state.refused = None);
         let answer = purchase.wait_for(ANSWER_WITHIN, |state| {
             match (
                 state.ready == Some(wanted),

@@ -141,6 +141,7 @@ impl Purchase {
             return None;
         }
         state.is_attached = true;
+        state.refused = None;
         state.stream = CancellationToken::new();
         state.machine.handle_connected(passport, passes);
         self.frames.notify_one();
@@ -184,6 +185,8 @@ impl Purchase {
         tariff: Sealed<Tariff>,
         latest: Option<Sealed<Receipt>>,
     ) -> Result<(), Reject> {
+        // Before the seller can say anything of this one.
+        self.state.lock().refused = None;
         self.with(|machine, _| machine.present_grant(grant, tariff, latest))
     }
 

@@ -30,14 +30,14 @@ impl Selling {
         &self,
         session: SessionId,
         opening: &Opening,
-    ) -> Result<Option<Arc<OpenResponse>>, Reject> {
+    ) -> Result<Option<(Arc<OpenResponse>, Terms)>, Reject> {
         let opened = self.change(session, |machine, exposure, now| {
             machine.open_response(exposure, opening, now)
         })?;
         let response = Arc::new(OpenResponse::new(self.clone(), session, opened.response));
         Ok(match opened.terms {
             Terms::Free => None,
-            Terms::Metered | Terms::Due => Some(response),
+            Terms::Metered | Terms::Known | Terms::Due => Some((response, opened.terms)),
         })
     }
 

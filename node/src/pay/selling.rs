@@ -7,16 +7,17 @@ use std::{
 };
 
 use madang_protocol::{
-    ids::{AccountId, GrantId, PublicKey, SessionId},
+    ids::{AccountId, PublicKey, SessionId},
+    limits::TARIFF_RULES_MAX,
     name::SiteName,
-    record::{receipt::Receipt, tariff::Tariff},
+    record::{grant::Grant, tariff::Tariff},
     reject::Reject,
-    sealed::Sealed,
+    sealed::{Sealed, Trust},
     session::{
         exposure::{Exposure, Policy},
         frame::{BuyerFrame, SellerFrame},
         moment::Moment,
-        seller::{Seller, SellerEvent, SellerTerms},
+        seller::{Remembered, Seller, SellerEvent, SellerTerms},
     },
 };
 use parking_lot::Mutex;
@@ -32,7 +33,7 @@ use crate::{
     config,
     identity::DeviceKey,
     standing::Standing,
-    store::{Event, NodeStore, StoreError},
+    store::{Event, NodeStore, StoreError, StoreRead},
 };
 
 /// Sessions at one time.
@@ -231,7 +232,7 @@ impl Selling {
             BuyerFrame::Hello(_) | BuyerFrame::Receipt(_) | BuyerFrame::Close => None,
         };
         let trust = self.0.parts.standing.borrow().trust.clone();
-        let stored = |grant| self.stored(grant, &trust);
+        let remembered = |grant: &Grant| self.remembered(grant, &trust);
         let now = self.moment();
         self.with(|state, events| {
             let State {
@@ -240,7 +241,7 @@ impl Selling {
             let entry = sessions.get_mut(&session).ok_or(Reject::SESSION_UNKNOWN)?;
             let outcome = entry
                 .machine
-                .handle_frame(frame, &trust, exposure, stored, now);
+                .handle_frame(frame, &trust, exposure, remembered, now);
             if let (Ok(()), Some(grant)) = (&outcome, shown)
                 && !matches!(
                     self.0.parts.store.grant_shown(grant.claims().id),
@@ -342,6 +343,16 @@ impl Selling {
                     };
                     events.push(Event::PassSold(pass));
                 }
+                SellerEvent::RequestServed { grant, rule, key } => {
+                    if let Ok(rule) = u16::try_from(rule) {
+                        events.push(Event::RequestServed { grant, rule, key });
+                    }
+                }
+                SellerEvent::RequestReturned { grant, rule } => {
+                    if let Ok(rule) = u16::try_from(rule) {
+                        events.push(Event::RequestReturned { grant, rule });
+                    }
+                }
                 SellerEvent::Final(grant) => {
                     tracing::debug!(grant = %grant.short(), "a grant is final");
                     self.0.settle.notify_one();
@@ -364,18 +375,30 @@ impl Selling {
         }
     }
 
-    fn stored(
-        &self,
-        grant: GrantId,
-        trust: &madang_protocol::sealed::Trust,
-    ) -> Option<Sealed<Receipt>> {
-        match self.0.parts.store.held(grant) {
-            Ok(held) => held?.receipt.verify(trust).ok(),
+    /// What the journal says of a grant. What cannot be read is not known, and not served on trust: nothing is remembered as unserved then.
+    fn remembered(&self, grant: &Grant, trust: &Trust) -> Remembered {
+        match self.try_remember(grant, trust) {
+            Ok(remembered) => remembered,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "read a receipt");
-                None
+                tracing::error!(error = &error as &dyn std::error::Error, "read a sale");
+                Remembered {
+                    served: vec![u64::MAX; TARIFF_RULES_MAX],
+                    ..Remembered::default()
+                }
             }
         }
+    }
+
+    fn try_remember(&self, grant: &Grant, trust: &Trust) -> Result<Remembered, StoreRead> {
+        let store = &self.0.parts.store;
+        let held = store.held(grant.id)?;
+        let before = grant.predecessor.map(|id| store.served_keys(id));
+        Ok(Remembered {
+            receipt: held.and_then(|held| held.receipt.verify(trust).ok()),
+            served: store.served(grant.id)?,
+            keys: store.served_keys(grant.id)?,
+            keys_before: before.transpose()?.unwrap_or_default(),
+        })
     }
 
     pub(super) fn moment(&self) -> Moment {

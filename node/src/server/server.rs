@@ -19,7 +19,7 @@ use madang_protocol::{
     },
     sealed::Sealed,
     session::{
-        frame::{RESPONSE_HEADER, SESSION_HEADER},
+        frame::{RESPONSE_HEADER, RESPONSE_PAID, ResponseId, SESSION_HEADER},
         seller::{Opening, Terms},
     },
 };
@@ -333,7 +333,7 @@ impl Server {
         let open = match asked {
             Some(asked) => asked
                 .answer(opening.key, opening.offset)
-                .map(|terms| Some(asked).filter(|_| terms != Terms::Free)),
+                .map(|terms| Some((asked, terms)).filter(|_| terms != Terms::Free)),
             None => self.0.selling.open_response(priced.session, &opening),
         };
         let response = match open {
@@ -341,7 +341,7 @@ impl Server {
                 self.run_tunnel(tunnel, None);
                 response
             }
-            Ok(Some(open)) => self.metered(response, tunnel, open),
+            Ok(Some((open, terms))) => self.metered(response, tunnel, open, terms),
             Err(reject) => return unpaid(reject, priced),
         };
         counting.paid(&site.published.name, visitor.kind(), response)
@@ -373,8 +373,9 @@ impl Server {
         response: Response<Body>,
         tunnel: Option<super::upstream::Tunnel>,
         open: Arc<OpenResponse>,
+        terms: Terms,
     ) -> Response<Body> {
-        let number = HeaderValue::from(open.id().0);
+        let number = response_header(open.id(), terms);
         let mut response = match tunnel {
             Some(tunnel) => {
                 self.run_tunnel(Some(tunnel), Some(open));
@@ -475,5 +476,17 @@ fn offset(response: &Response<Body>) -> Option<u64> {
                 .ok()
         }
         _ => None,
+    }
+}
+
+/// What names a response to its buyer.
+fn response_header(response: ResponseId, terms: Terms) -> HeaderValue {
+    let number = HeaderValue::from(response.0);
+    match terms {
+        Terms::Free | Terms::Metered | Terms::Due => number,
+        Terms::Known => {
+            let paid = format!("{} {RESPONSE_PAID}", response.0);
+            HeaderValue::try_from(paid).unwrap_or(number)
+        }
     }
 }

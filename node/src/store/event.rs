@@ -10,6 +10,7 @@ use madang_protocol::{
         settlement::{SettleBatch, Verdict},
         tariff::Tariff,
     },
+    rules::metering::RequestKey,
     sealed::Unverified,
     session::exposure::Debt,
     time::UnixMillis,
@@ -72,4 +73,20 @@ pub enum Event {
     },
     /// Buying: the issuer's own word for a pass is in hand, or the pass has ended: it is asked for no more.
     PassKnown(PassRow),
+    /// Selling: a request whose price is receipted was served.
+    RequestServed {
+        /// Under this grant.
+        grant: GrantId,
+        /// The rule's index in the grant's price list.
+        rule: u16,
+        /// By what it is recognised when it is repeated.
+        key: Option<RequestKey>,
+    },
+    /// Selling: one of those was not served after all.
+    RequestReturned {
+        /// Under this grant.
+        grant: GrantId,
+        /// The rule's index in the grant's price list.
+        rule: u16,
+    },
 }

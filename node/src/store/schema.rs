@@ -5,13 +5,14 @@ use madang_protocol::{
     amount::Amount,
     codec::{self, DecodeError},
     ids::{AccountId, GrantId},
-    limits::MILLIS_PER_PASS_MAX,
+    limits::{MILLIS_PER_PASS_MAX, TARIFF_RULES_MAX},
     name::SiteName,
     record::{
         grant::Grant,
         receipt::Receipt,
         settlement::{Judgement, SettleBatch, Verdict},
     },
+    rules::metering::RequestKey,
     sealed::Unverified,
     time::{Day, MILLIS_PER_DAY, UnixMillis},
 };
@@ -53,6 +54,10 @@ pub(super) const TO_CLOSE: u8 = 12;
 pub(super) const BOUGHT: u8 = 13;
 /// Passes that were bought, and whose issuer's word is not in hand; by the same key.
 pub(super) const TO_FETCH: u8 = 14;
+/// Requests that were served, by rule; by grant.
+pub(super) const SERVED: u8 = 15;
+/// Requests that were served, by grant and key.
+pub(super) const SERVED_KEYS: u8 = 16;
 
 /// The fold of a node's events.
 #[derive(Debug)]
@@ -101,6 +106,10 @@ impl Schema for NodeSchema {
                 })
             }
             Event::PassKnown(pass) => delete(rows, TO_FETCH, &key_of(&pass)),
+            Event::RequestServed { grant, rule, key } => request_served(rows, grant, rule, key),
+            Event::RequestReturned { grant, rule } => {
+                change_served(rows, grant, rule, |count| count.saturating_sub(1))
+            }
         }
     }
 }
@@ -163,6 +172,36 @@ fn verdict_held(rows: &mut Rows<'_>, verdict: &Unverified<Verdict>) -> Result<()
         }
     }
     delete(rows, BATCHES, &verdict.batch.0)
+}
+
+fn request_served(
+    rows: &mut Rows<'_>,
+    grant: GrantId,
+    rule: u16,
+    key: Option<RequestKey>,
+) -> Result<(), ApplyError> {
+    if let Some(key) = key {
+        put(rows, SERVED_KEYS, &[grant.0, key.0].concat(), &())?;
+    }
+    change_served(rows, grant, rule, |count| count.saturating_add(1))
+}
+
+fn change_served(
+    rows: &mut Rows<'_>,
+    grant: GrantId,
+    rule: u16,
+    change: impl FnOnce(u64) -> u64,
+) -> Result<(), ApplyError> {
+    let rule = usize::from(rule);
+    if rule >= TARIFF_RULES_MAX {
+        return Ok(());
+    }
+    let mut served: Vec<u64> = get(rows, SERVED, &grant.0)?.unwrap_or_default();
+    if served.len() <= rule {
+        served.resize(rule + 1, 0);
+    }
+    served[rule] = change(served[rule]);
+    put(rows, SERVED, &grant.0, &served)
 }
 
 fn sale_forgotten(rows: &mut Rows<'_>, grant: GrantId) -> Result<(), ApplyError> {

@@ -2,9 +2,10 @@
 
 use madang_protocol::{
     ids::{AccountId, GrantId},
-    limits::BATCH_RECEIPTS_MAX,
+    limits::{BATCH_RECEIPTS_MAX, GRANT_REQUESTS_MAX},
     name::SiteName,
     record::{receipt::Receipt, settlement::SettleBatch},
+    rules::metering::RequestKey,
     sealed::Unverified,
     session::exposure::{Debt, EXPOSURE_ACCOUNTS_MAX},
     time::UnixMillis,
@@ -13,7 +14,10 @@ use madang_protocol::{
 use super::{
     open::{NodeStore, StoreRead},
     row::{HeldRow, PassRow},
-    schema::{BATCHES, DEBTS, GRANTS_SHOWN, HELD, PASSES, ShownGrant, TO_SETTLE, pass_key},
+    schema::{
+        BATCHES, DEBTS, GRANTS_SHOWN, HELD, PASSES, SERVED, SERVED_KEYS, ShownGrant, TO_SETTLE,
+        pass_key,
+    },
 };
 
 impl NodeStore {
@@ -67,6 +71,20 @@ impl NodeStore {
             .map(|(grant, ())| self.one::<HeldRow>(HELD, &grant));
         held.filter_map(|row| row.map(|row| row.map(|row| row.receipt)).transpose())
             .collect()
+    }
+
+    /// Requests that were served under a grant, by rule.
+    pub fn served(&self, grant: GrantId) -> Result<Vec<u64>, StoreRead> {
+        Ok(self.one(SERVED, &grant.0)?.unwrap_or_default())
+    }
+
+    /// What requests that were served under a grant are recognised by.
+    pub fn served_keys(&self, grant: GrantId) -> Result<Vec<RequestKey>, StoreRead> {
+        let rows = self.many::<()>(SERVED_KEYS, &grant.0, GRANT_REQUESTS_MAX)?;
+        let keys = rows
+            .into_iter()
+            .filter_map(|(key, ())| key.get(16..)?.try_into().ok());
+        Ok(keys.map(RequestKey).collect())
     }
 
     /// When the pass of `account` for `pattern` of `site` ends, if one was sold here.

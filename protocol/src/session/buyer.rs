@@ -86,6 +86,8 @@ pub struct Head {
     pub rule: usize,
     /// By what the request is recognised when it is repeated, with the entity tag of the head.
     pub key: Option<RequestKey>,
+    /// The seller says that the grant has counted the same request before: nothing is signed for it.
+    pub is_paid: bool,
 }
 
 /// How a response ended.

@@ -5,6 +5,7 @@
 //!   Hello ───────────────────────────────▶          first, on every connection
 //!         ◀─────────────────────────────── Welcome
 //!   Grant ───────────────────────────────▶
+//!         ◀─────────────────────────────── Latest   the buyer's own latest receipt under it, if the seller holds one
 //!         ◀─────────────────────────────── Window   the grant is accepted; later: the window has changed
 //!   Receipt ─────────────────────────────▶          unasked, at half a window; at once for a request's price
 //!         ◀─────────────────────────────── Elapsed, NeedReceipt
@@ -32,8 +33,11 @@ use crate::{
 pub const PROTOCOL: &str = "/madang/session/1";
 /// The request header by which a buyer names its session, in hexadecimal. The seller strips it.
 pub const SESSION_HEADER: &str = "madang-session";
-/// The response header by which a seller names a priced response, in decimal, so that a receipt can say which request it pays. The buyer strips it.
+/// The response header by which a seller names a priced response, in decimal, so that a receipt can say which request it pays; then a space and
+/// [`RESPONSE_PAID`], where the grant has counted the same request before. The buyer strips it.
 pub const RESPONSE_HEADER: &str = "madang-response";
+/// See [`RESPONSE_HEADER`].
+pub const RESPONSE_PAID: &str = "paid";
 
 /// A priced response within its session. Numbered by the seller from 1; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +71,8 @@ pub enum SellerFrame {
     Refused(Refused),
     /// The seller is done.
     Close,
+    /// What a buyer that presents a grant has signed last under it: a buyer whose memory was lost goes on from it, before it signs anything else.
+    Latest(Box<Unverified<Receipt>>),
 }
 
 /// The first frame on every connection.

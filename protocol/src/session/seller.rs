@@ -101,6 +101,19 @@ pub struct Opened {
     pub terms: Terms,
 }
 
+/// What a seller's journal says of a grant.
+#[derive(Debug, Clone, Default)]
+pub struct Remembered {
+    /// The highest receipt.
+    pub receipt: Option<Sealed<Receipt>>,
+    /// Requests that were served, by rule: the sum of [`SellerEvent::RequestServed`] less [`SellerEvent::RequestReturned`].
+    pub served: Vec<u64>,
+    /// What they are recognised by when they are repeated.
+    pub keys: Vec<RequestKey>,
+    /// The same of the grant that this one follows.
+    pub keys_before: Vec<RequestKey>,
+}
+
 /// When a response's body may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Terms {
@@ -108,6 +121,8 @@ pub enum Terms {
     Free,
     /// As the window allows.
     Metered,
+    /// As the window allows; the grant has counted the same request before, and its price is paid: the head says so, for a buyer that has forgotten.
+    Known,
     /// As the window allows, once its request is paid: send the head, then wait for [`SellerEvent::Paid`].
     Due,
 }
@@ -131,6 +146,22 @@ pub enum SellerEvent {
         grant: GrantId,
         /// Until when.
         until: UnixMillis,
+    },
+    /// A request whose price is receipted is served: to be kept, so that its price buys it once, and buys it once only.
+    RequestServed {
+        /// Under this grant.
+        grant: GrantId,
+        /// The rule's index in the grant's price list.
+        rule: usize,
+        /// By what it is recognised when it is repeated.
+        key: Option<RequestKey>,
+    },
+    /// One of those was not served after all.
+    RequestReturned {
+        /// Under this grant.
+        grant: GrantId,
+        /// The rule's index in the grant's price list.
+        rule: usize,
     },
     /// Nothing more comes under this grant.
     Final(GrantId),
@@ -173,6 +204,8 @@ struct Response {
     is_on_credit: bool,
     /// What of the same request was sent before.
     again: (u64, u64),
+    /// Whether the grant has counted the same request before.
+    is_known: bool,
     is_paid: bool,
 }
 

@@ -30,6 +30,7 @@ const NEED_RECEIPT: u16 = 19;
 const ELAPSED: u16 = 20;
 const REFUSED: u16 = 21;
 const SELLER_CLOSE: u16 = 22;
+const LATEST: u16 = 23;
 
 /// One direction's frames.
 pub trait Frame: Sized {
@@ -66,7 +67,7 @@ impl Frame for BuyerFrame {
                 FRAME_BYTES_MAX,
             )?))),
             BUYER_CLOSE => empty(body).map(|()| Self::Close),
-            WELCOME..=SELLER_CLOSE => Err(Reject::FRAME_UNEXPECTED),
+            WELCOME..=LATEST => Err(Reject::FRAME_UNEXPECTED),
             _ => Err(Reject::FRAME_UNKNOWN),
         }
     }
@@ -81,6 +82,7 @@ impl Frame for SellerFrame {
             Self::Elapsed(elapsed) => (ELAPSED, codec::encode(elapsed)),
             Self::Refused(refused) => (REFUSED, codec::encode(refused)),
             Self::Close => (SELLER_CLOSE, Vec::new()),
+            Self::Latest(receipt) => (LATEST, codec::encode(receipt)),
         }
     }
 
@@ -103,6 +105,10 @@ impl Frame for SellerFrame {
             }
             REFUSED => Ok(Self::Refused(codec::decode(body, FRAME_BYTES_MAX)?)),
             SELLER_CLOSE => empty(body).map(|()| Self::Close),
+            LATEST => Ok(Self::Latest(Box::new(codec::decode(
+                body,
+                FRAME_BYTES_MAX,
+            )?))),
             HELLO..=BUYER_CLOSE => Err(Reject::FRAME_UNEXPECTED),
             _ => Err(Reject::FRAME_UNKNOWN),
         }

@@ -63,6 +63,9 @@ fn sellers() -> Vec<(&'static str, SellerFrame)> {
         window: Amount::from_micros(1_000_000),
         receipt: None,
     };
+    let latest = Sealed::sign(receipt(), NETWORK, &buyer())
+        .unwrap()
+        .into_unverified();
     let counters = vec![Counters {
         requests: 1,
         bytes: 2,
@@ -104,6 +107,7 @@ fn sellers() -> Vec<(&'static str, SellerFrame)> {
             }),
         ),
         ("SellerClose", SellerFrame::Close),
+        ("Latest", SellerFrame::Latest(Box::new(latest))),
     ]
 }
 

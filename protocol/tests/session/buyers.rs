@@ -12,7 +12,7 @@ use madang_protocol::{
     sealed::Sealed,
     session::{
         exposure::{ACT_FORGIVEN_AFTER, Exposure, Policy},
-        seller::{Opening, Seller, Terms, window_floor},
+        seller::{Opening, Remembered, Seller, Terms, window_floor},
     },
 };
 
@@ -43,6 +43,19 @@ pub fn admitted(
     exposure: &mut Exposure,
     clock: &Clock,
 ) -> Seller {
+    let nothing = Remembered::default();
+    admitted_again(device, account, list, nothing, exposure, clock)
+}
+
+/// A session with a grant of `device` that the seller's journal knows.
+pub fn admitted_again(
+    device: u8,
+    account: AccountId,
+    list: &Sealed<Tariff>,
+    remembered: Remembered,
+    exposure: &mut Exposure,
+    clock: &Clock,
+) -> Seller {
     let mut seller = seller(device, account, list);
     seller
         .handle_hello(
@@ -62,7 +75,7 @@ pub fn admitted(
         now: clock.now.time,
     };
     seller
-        .handle_grant(grant(list, wanted), None, exposure, clock.now)
+        .handle_grant(grant(list, wanted), remembered, exposure, clock.now)
         .unwrap();
     seller
 }
@@ -239,47 +252,6 @@ fn forks_replays_and_foreign_receipts_are_refused() {
         Err(Reject::GRANT_UNKNOWN)
     );
     assert_eq!(exposure.debt(&account(9)), debt);
-}
-
-#[test]
-fn no_body_goes_before_its_request_is_paid_and_each_payment_lets_one_go() {
-    let list = tariff(vec![rule(500_000_000, 0, 0)], 1);
-    let mut exposure = Exposure::new(strict(1_000_000, 8_000_000));
-    let clock = Clock::new();
-    let mut seller = admitted(10, account(9), &list, &mut exposure, &clock);
-    let open = |seller: &mut Seller, exposure: &mut Exposure| {
-        seller
-            .open_response(exposure, &opening(), clock.now)
-            .unwrap()
-    };
-    let (first, second) = (
-        open(&mut seller, &mut exposure),
-        open(&mut seller, &mut exposure),
-    );
-    assert_eq!((first.terms, second.terms), (Terms::Due, Terms::Due));
-    let mut go = |seller: &mut Seller, opened: madang_protocol::session::seller::Opened| {
-        seller
-            .take(&mut exposure, opened.response, 1_000, clock.now)
-            .unwrap()
-    };
-    assert_eq!((go(&mut seller, first), go(&mut seller, second)), (0, 0));
-    let one = Counters {
-        requests: 1,
-        ..Counters::default()
-    };
-    let mut other = Exposure::new(strict(1_000_000, 8_000_000));
-    seller
-        .handle_receipt(
-            receipt(10, &list, 1, one, false),
-            Some(second.response),
-            &mut other,
-            clock.now,
-        )
-        .unwrap();
-    assert_eq!(
-        (go(&mut seller, first), go(&mut seller, second)),
-        (0, 1_000)
-    );
 }
 
 #[test]

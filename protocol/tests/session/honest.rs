@@ -44,6 +44,8 @@ fn transition() -> impl Strategy<Value = Transition> {
         3 => Just(Transition::Connect),
         1 => Just(Transition::Cancel),
         1 => Just(Transition::ForgetBuyer),
+        1 => (0..3_usize).prop_map(Transition::ForgetReceipts),
+        1 => Just(Transition::RestartSeller),
     ]
 }
 
@@ -84,6 +86,64 @@ proptest! {
         if world.stopped.is_none() {
             let done = world.run_fair(6_000, chunk, 20);
             prop_assert!(done, "{}", world.describe());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn a_request_is_paid_once_whoever_loses_what_and_starts_again(
+        sizes in proptest::collection::vec((0..2_usize, 1..300_000_u64), 1..5),
+        // A request that its buyer gives up, and forgets that it has signed for, is another one when it is asked again.
+        history in proptest::collection::vec(transition().prop_filter("wanted", |one| !matches!(one, Transition::Cancel)), 0..200),
+    ) {
+        let list = tariff(vec![rule(1_000, 0, 0), rule(2_000, 1_000, 0)], 1);
+        let wants: Vec<_> = sizes.iter().map(|(rule, octets)| want(*rule, *octets, true)).collect();
+        let number = wants.len() as u64;
+        let mut world = World::new(list, strict(1_000_000, 4_000_000), wants, 1 << 40, 1 << 40);
+        let is_death = |one: &&Transition| matches!(one, Transition::ForgetBuyer | Transition::ForgetReceipts(_));
+        let deaths = history.iter().filter(is_death).count() as u64;
+        for step in history {
+            world.step(step);
+        }
+        // Bodies that break before they begin, again and again, stop a buyer.
+        if world.stopped.is_none() {
+            prop_assert!(world.run_fair(2_000, 70_000, 20), "{}", world.describe());
+            let signed = world.requests_signed();
+            // One request at most is signed for and has not begun when a buyer dies.
+            prop_assert!((number..=number + deaths).contains(&signed), "{signed}: {}", world.describe());
+        }
+    }
+}
+
+#[test]
+fn a_buyer_whose_disk_is_some_receipts_behind_goes_on_from_what_the_seller_shows() {
+    for behind in 0..8 {
+        for has_seller_restarted in [false, true] {
+            let list = tariff(vec![rule(1_000, 1 << 20, 0)], 1);
+            let wants = vec![want(0, 300_000, true); 4];
+            let mut world = World::new(list, strict(50_000, 50_000), wants, 1 << 40, 1 << 40);
+            while world.buyer.receipt().is_none_or(|one| one.sequence < 7) {
+                world.run_fair(1, 10_000, 20);
+            }
+            let signed = world.buyer.signed();
+            world.step(Transition::ForgetReceipts(behind));
+            if has_seller_restarted {
+                world.step(Transition::RestartSeller);
+            }
+            world.step(Transition::Connect);
+            for _ in 0..8 {
+                world.step(Transition::DeliverToSeller);
+                world.step(Transition::DeliverToBuyer);
+            }
+            // One receipt may have been on its way when the buyer died: nobody knows it.
+            let again = world.buyer.signed();
+            assert!(again <= signed && signed.micros() - again.micros() <= 51_000);
+            assert!(world.run_fair(200, 10_000, 20), "{}", world.describe());
+            assert_eq!(world.requests_signed(), 4);
+            assert_eq!(world.refusals, 0);
         }
     }
 }

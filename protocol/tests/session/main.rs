@@ -7,5 +7,6 @@ mod free;
 mod honest;
 mod issuer;
 mod sellers;
+mod slots;
 mod waiting;
 mod world;

@@ -70,6 +70,7 @@ fn head(number: u64) -> Head {
         response: ResponseId(number),
         rule: 0,
         key: None,
+        is_paid: false,
     }
 }
 

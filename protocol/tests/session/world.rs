@@ -8,7 +8,10 @@ use std::{
 use madang_protocol::{
     amount::Amount,
     ids::{AccountId, GrantId},
-    record::{receipt::Counters, tariff::Tariff},
+    record::{
+        receipt::{Counters, Receipt},
+        tariff::Tariff,
+    },
     rules::{
         metering::RequestKey,
         rating::{Value, octet_price},
@@ -18,16 +21,18 @@ use madang_protocol::{
         buyer::{Buyer, BuyerEvent, BuyerTerms, Ended, Head},
         exposure::{Exposure, Policy},
         frame::{BuyerFrame, ResponseId, SellerFrame},
-        seller::{Seller, SellerEvent},
+        seller::{Remembered, Seller, SellerEvent},
     },
 };
 
 use super::issuer::{Clock, NETWORK, SELLER, key, passport, public, seller, trust};
 
 mod checks;
+mod deaths;
 mod free;
 mod requests;
 
+use deaths::remembered;
 use free::Free;
 pub use free::Successors;
 use requests::Upload;
@@ -56,6 +61,8 @@ struct Body {
     /// Octets not sent yet.
     left: u64,
     head_arrived: bool,
+    /// As the head says.
+    is_paid: bool,
     in_flight: u64,
     is_opened_at_buyer: bool,
 }
@@ -75,6 +82,10 @@ pub enum Transition {
     Connect,
     Cancel,
     ForgetBuyer,
+    /// The buyer's process dies, and its disk has not had the newest so many of its receipts.
+    ForgetReceipts(usize),
+    /// The seller's process dies, and comes back with its journal.
+    RestartSeller,
 }
 
 pub struct World {
@@ -100,6 +111,10 @@ pub struct World {
     sent: Value,
     sent_to: Vec<u64>,
     best: BTreeMap<GrantId, (Vec<Counters>, Amount)>,
+    /// The journals of both ends.
+    signed: Vec<Sealed<Receipt>>,
+    sold: BTreeMap<GrantId, Remembered>,
+    pub(super) has_restarted: bool,
     open_millis: u64,
     has_forgotten_uploads: bool,
     pub stopped: Option<madang_protocol::reject::Reject>,
@@ -141,6 +156,9 @@ impl World {
             sent: Value::ZERO,
             sent_to,
             best: BTreeMap::new(),
+            signed: Vec::new(),
+            sold: BTreeMap::new(),
+            has_restarted: false,
             open_millis: 0,
             has_forgotten_uploads: false,
             stopped: None,
@@ -173,7 +191,9 @@ impl World {
             Transition::BreakFrames => self.break_frames(),
             Transition::Connect => self.connect(),
             Transition::Cancel => self.cancel(),
-            Transition::ForgetBuyer => self.forget_buyer(),
+            Transition::ForgetBuyer => self.forget_buyer(usize::MAX),
+            Transition::ForgetReceipts(newest) => self.forget_buyer(newest),
+            Transition::RestartSeller => self.restart_seller(),
         }
         self.drain();
         self.check();
@@ -229,6 +249,7 @@ impl World {
                     response: id,
                     rule: want.rule,
                     key: self.key_of(body.want),
+                    is_paid: body.is_paid,
                 };
                 self.bodies.get_mut(&id).unwrap().head_arrived = true;
                 self.heads[want.rule] += 1;
@@ -282,7 +303,7 @@ impl World {
                 frame,
                 &self.trust,
                 &mut self.exposure,
-                |_| None,
+                |grant| remembered(&self.sold, grant),
                 self.clock.now,
             );
             assert_eq!(outcome, Ok(()), "an honest buyer's frame is refused");
@@ -347,39 +368,6 @@ impl World {
         }
     }
 
-    /// The buyer's process dies, and comes back with its grant and without its receipts.
-    fn forget_buyer(&mut self) {
-        let Some((grant, tariff)) = self
-            .buyer
-            .grant()
-            .cloned()
-            .zip(self.buyer.tariff().cloned())
-        else {
-            return;
-        };
-        self.break_all();
-        let left = self.budget
-            - (self.buyer.signed().micros()
-                - self.buyer.receipt().map_or(0, |one| one.amount.micros()));
-        self.buyer = Self::buyer(left);
-        self.buyer.present_grant(grant, tariff, None).unwrap();
-        self.budget = left;
-        self.best.clear();
-        // What it had of a download went with its memory, so that octets which nobody receipted are served, and receipted, again.
-        for want in self.wants.iter_mut().filter(|want| !want.done) {
-            want.got = 0;
-        }
-        // What it had uploaded and not signed for is never signed for, and nobody serves it again: only forgiving makes up for it.
-        self.has_forgotten_uploads = self.wants.iter().any(|want| want.uploads > 0);
-        // What the seller shows is all that the buyer knows: the independent accounts start again.
-        for counters in &mut self.received {
-            counters.bytes = u64::MAX / 2;
-        }
-        for heads in &mut self.heads {
-            *heads = u64::MAX / 2;
-        }
-    }
-
     fn cancel(&mut self) {
         if let Some(id) = self.bodies.keys().next().copied() {
             self.abandon(id, Ended::Cancelled);
@@ -402,6 +390,7 @@ impl World {
                     }
                     let best = (receipt.counters.clone(), receipt.amount);
                     self.best.insert(receipt.grant, best);
+                    self.signed.push(receipt);
                 }
                 BuyerEvent::Refused { reject, .. } => {
                     self.refusals += 1;
@@ -414,9 +403,21 @@ impl World {
         while let Some(event) = self.seller.poll_event() {
             match event {
                 SellerEvent::Closed(reason) => assert_eq!(reason, None),
+                SellerEvent::Honoured(receipt) => {
+                    let sold = self.sold.entry(receipt.grant).or_default();
+                    sold.receipt = Some(receipt);
+                }
+                SellerEvent::RequestServed { grant, rule, key } => {
+                    let sold = self.sold.entry(grant).or_default();
+                    sold.served.resize(self.tariff.rules.len(), 0);
+                    sold.served[rule] += 1;
+                    sold.keys.extend(key);
+                }
+                SellerEvent::RequestReturned { grant, rule } => {
+                    self.sold.get_mut(&grant).unwrap().served[rule] -= 1;
+                }
                 SellerEvent::Room
                 | SellerEvent::Paid(_)
-                | SellerEvent::Honoured(_)
                 | SellerEvent::PassBought { .. }
                 | SellerEvent::Final(_)
                 | SellerEvent::Overdue => {}
@@ -432,6 +433,12 @@ impl World {
                 self.to_buyer.push_back(frame);
             }
         }
+    }
+
+    /// Requests that the buyer has signed for, under all grants.
+    pub fn requests_signed(&self) -> u64 {
+        let counters = self.best.values().flat_map(|(counters, _)| counters);
+        counters.map(|one| one.requests).sum()
     }
 
     /// Everything flows: connections stay up, everything arrives, time passes.

@@ -109,6 +109,7 @@ impl Buyer {
                 self.end(now);
                 Ok(())
             }
+            SellerFrame::Latest(receipt) => self.adopt(receipt.verify(trust)?),
         }
     }
 
@@ -138,7 +139,9 @@ impl Buyer {
         for grant in grants {
             self.frames.push_back(BuyerFrame::Grant(Box::new(grant)));
         }
-        let latest: Vec<_> = self.tabs().filter_map(|tab| tab.receipt.clone()).collect();
+        // Under a grant that is yet to be accepted the seller may hold a newer one, and says so first.
+        let accepted = self.former.iter().chain(&self.current);
+        let latest: Vec<_> = accepted.filter_map(|tab| tab.receipt.clone()).collect();
         for receipt in latest {
             // What was signed for a response may have been lost on the way, and which response it was.
             let unproven = self.responses.iter().find(|(_, one)| {
@@ -153,22 +156,39 @@ impl Buyer {
         Ok(())
     }
 
-    /// The seller shows a receipt of this buyer's own: if it is newer than what is known here, this buyer's memory was lost.
+    /// The seller shows a receipt of this buyer's own, as its signature says: if it is newer than what is known here, this buyer's memory was lost.
+    /// What the grant does not allow, this buyer has not signed in its right mind, and is not gone on from.
     fn adopt(&mut self, shown: Sealed<Receipt>) -> Result<(), Reject> {
-        let Some(tab) = self
-            .current
-            .as_mut()
-            .or(self.next.as_mut())
-            .filter(|tab| tab.id() == shown.grant)
-        else {
+        let mut tabs = self.former.iter_mut().chain(&mut self.current);
+        let tab = tabs
+            .find(|tab| tab.id() == shown.grant)
+            .or(self.next.as_mut().filter(|tab| tab.id() == shown.grant));
+        let Some(tab) = tab else {
             return Ok(());
         };
         check_receipt(&tab.grant, &tab.tariff, None, &shown)?;
+        tab.shown = tab.shown.max(shown.sequence);
         let known = tab.receipt.as_ref().map_or(0, |receipt| receipt.sequence);
         if shown.sequence > known {
-            tab.adopt(shown);
+            tab.adopt(shown.clone());
+            self.events.push_back(if shown.is_final {
+                BuyerEvent::Final(shown)
+            } else {
+                BuyerEvent::Signed(shown)
+            });
         }
         Ok(())
+    }
+
+    /// Under a grant that was just accepted, shows the seller what it does not hold: its own memory may have been lost.
+    fn show_newer_of_next(&mut self) {
+        let newer = self.next.as_ref().and_then(|tab| {
+            let receipt = tab.receipt.as_ref()?;
+            (receipt.sequence > tab.shown).then(|| receipt.clone())
+        });
+        if let Some(receipt) = newer {
+            self.transmit(&receipt, None);
+        }
     }
 
     fn handle_window(&mut self, window: Window, now: Moment) -> Result<(), Reject> {
@@ -178,6 +198,7 @@ impl Buyer {
             .is_some_and(|tab| tab.id() == window.grant)
         {
             self.window = Some(window);
+            self.show_newer_of_next();
             self.say_ready(window.grant);
             return self.take_next(now);
         }

@@ -34,7 +34,7 @@ impl Buyer {
         let tab = self.current.as_ref().ok_or(Reject::PAYMENT_REQUIRED)?;
         let rule = tab.rule(head.rule).ok_or(Reject::FIELD_OUT_OF_BOUNDS)?;
         let is_known = head.key.is_some_and(|key| tab.has_counted(&key));
-        let to_pay = !is_free && !is_known && !rule.per_request.is_zero();
+        let to_pay = !is_free && !is_known && !head.is_paid && !rule.per_request.is_zero();
         if to_pay {
             self.refuse_request(head)?;
         }
@@ -44,6 +44,11 @@ impl Buyer {
             (false, false) => Price::Counted,
         };
         let grant = tab.id();
+        if let Some(key) = head.key.filter(|_| head.is_paid && !is_free)
+            && let Some(tab) = &mut self.current
+        {
+            tab.note_request(key);
+        }
         self.responses.insert(
             head.response,
             Response {

@@ -53,6 +53,8 @@ pub(super) struct Tab {
     pub(super) tariff: Sealed<Tariff>,
     pub(super) counters: Vec<Counters>,
     pub(super) receipt: Option<Sealed<Receipt>>,
+    /// The sequence of the newest receipt that the seller has shown.
+    pub(super) shown: u64,
     /// What is counted and not signed for, at the list's prices.
     pub(super) unreceipted: Value,
     requests: Requests<()>,
@@ -77,6 +79,7 @@ impl Tab {
             tariff,
             counters: vec![Counters::default(); rules],
             receipt: None,
+            shown: 0,
             unreceipted: Value::ZERO,
             requests: Requests::default(),
             requests_before: Requests::default(),
@@ -135,6 +138,11 @@ impl Tab {
         if let Some(key) = key {
             self.requests.note(key, ());
         }
+    }
+
+    /// A request that was counted before, as the seller says.
+    pub(super) fn note_request(&mut self, key: RequestKey) {
+        self.requests.note(key, ());
     }
 
     pub(super) fn has_room_for_key(&self) -> bool {

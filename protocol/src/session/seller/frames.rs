@@ -1,11 +1,12 @@
 //! What a buyer says, and what it changes.
 
 use super::{
-    Gate, GrantId, Seller, SellerEvent, State, TABS_MAX,
+    Gate, Remembered, Seller, SellerEvent, State, TABS_MAX,
     tab::{Effect, Tab},
     window_floor,
 };
 use crate::{
+    ids::GrantId,
     limits::{CLOCK_DIFFERENCE_TOLERATED, PASS_DAYS_MAX},
     record::{grant::Grant, pass::Pass, passport::Passport, receipt::Receipt},
     reject::{Reject, Score},
@@ -19,7 +20,7 @@ use crate::{
 };
 
 impl Seller {
-    /// Takes a frame: checks its signatures and passes it on to the method of its kind. A grant's stored receipt, if any, comes from `stored`.
+    /// Takes a frame: checks its signatures and passes it on to the method of its kind. What the journal says of a grant comes from `remembered`.
     ///
     /// # Errors
     /// What the buyer was refused; the refusal is also queued as a frame, and ends the session when it is a ban.
@@ -28,7 +29,7 @@ impl Seller {
         frame: BuyerFrame,
         trust: &Trust,
         exposure: &mut Exposure,
-        stored: impl FnOnce(GrantId) -> Option<Sealed<Receipt>>,
+        remembered: impl FnOnce(&Grant) -> Remembered,
         now: Moment,
     ) -> Result<(), Reject> {
         let grant = match &frame {
@@ -36,7 +37,7 @@ impl Seller {
             BuyerFrame::Receipt(signed) => Some(signed.receipt.claims().grant),
             BuyerFrame::Hello(_) | BuyerFrame::Close => None,
         };
-        let outcome = self.dispatch(frame, trust, exposure, stored, now);
+        let outcome = self.dispatch(frame, trust, exposure, remembered, now);
         if let Err(reject) = outcome {
             self.frames
                 .push_back(SellerFrame::Refused(Refused { reject, grant }));
@@ -52,7 +53,7 @@ impl Seller {
         frame: BuyerFrame,
         trust: &Trust,
         exposure: &mut Exposure,
-        stored: impl FnOnce(GrantId) -> Option<Sealed<Receipt>>,
+        remembered: impl FnOnce(&Grant) -> Remembered,
         now: Moment,
     ) -> Result<(), Reject> {
         match frame {
@@ -81,7 +82,9 @@ impl Seller {
                 if known {
                     return self.handle_known_grant(claimed, exposure);
                 }
-                self.handle_grant(grant.verify(trust)?, stored(claimed), exposure, now)
+                let grant = grant.verify(trust)?;
+                let remembered = remembered(&grant);
+                self.handle_grant(grant, remembered, exposure, now)
             }
             BuyerFrame::Receipt(signed) => {
                 let Signed { receipt, response } = *signed;
@@ -140,14 +143,14 @@ impl Seller {
         Ok(())
     }
 
-    /// The buyer presents a grant; `stored` is its highest receipt in the seller's own journal.
+    /// The buyer presents a grant; `remembered` is what the seller's own journal says of it.
     ///
     /// # Errors
     /// In this order: it names somebody or something else, another price list, another time, or is used up.
     pub fn handle_grant(
         &mut self,
         grant: Sealed<Grant>,
-        stored: Option<Sealed<Receipt>>,
+        remembered: Remembered,
         exposure: &mut Exposure,
         now: Moment,
     ) -> Result<(), Reject> {
@@ -175,7 +178,10 @@ impl Seller {
         if now.time >= grant.spend_until {
             return Err(Reject::GRANT_EXPIRED);
         }
-        if stored.as_ref().is_some_and(|receipt| receipt.is_final) {
+        let id = grant.id;
+        let receipt = remembered.receipt.as_ref();
+        if let Some(receipt) = receipt.filter(|one| one.grant == id && one.is_final) {
+            self.show_latest(&receipt.clone());
             return Err(Reject::GRANT_CLOSED);
         }
         self.drop_finished();
@@ -185,10 +191,11 @@ impl Seller {
         if self.tabs.len() >= TABS_MAX {
             return Err(Reject::BUSY);
         }
-        let id = grant.id;
-        let stored = stored.filter(|receipt| receipt.grant == id);
-        self.tabs
-            .push(Tab::new(grant, self.terms.tariff.clone(), stored));
+        let tab = Tab::new(grant, self.terms.tariff.clone(), remembered);
+        if let Some(receipt) = tab.receipt.clone() {
+            self.show_latest(&receipt);
+        }
+        self.tabs.push(tab);
         self.tell_window(id, exposure);
         Ok(())
     }
@@ -196,11 +203,23 @@ impl Seller {
     fn handle_known_grant(&mut self, id: GrantId, exposure: &Exposure) -> Result<(), Reject> {
         self.require_open()?;
         let tab = self.tab(id).ok_or(Reject::GRANT_UNKNOWN)?;
-        if tab.is_final() {
+        let (latest, is_final) = (tab.receipt.clone(), tab.is_final());
+        if let Some(receipt) = latest {
+            self.show_latest(&receipt);
+        }
+        if is_final {
             return Err(Reject::GRANT_CLOSED);
         }
+        // The buyer waits for it, whatever it was told on an earlier stream.
+        self.told_window = None;
         self.tell_window(id, exposure);
         Ok(())
+    }
+
+    /// Shows the buyer what it has signed last: its memory may have been lost.
+    fn show_latest(&mut self, receipt: &Sealed<Receipt>) {
+        let receipt = Box::new(receipt.to_unverified());
+        self.frames.push_back(SellerFrame::Latest(receipt));
     }
 
     /// The buyer has signed; `response` is the one whose request it says it pays for.

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Gate, Opened, Opening, RESPONSES_MAX, Response, Seller, SellerEvent, TICK, Terms};
+use super::{
+    Gate, Opened, Opening, RESPONSES_MAX, Response, Seller, SellerEvent, TICK, Terms, tab::SlotNews,
+};
 use crate::{
     ids::GrantId,
     limits::TARIFF_RULES_MAX,
@@ -65,7 +67,8 @@ impl Seller {
     pub(super) fn recognise(&self, at: usize, response: &mut Response) -> bool {
         let known = response.key.and_then(|key| self.tabs[at].known(&key));
         response.again = known.filter(|_| response.has_offset).unwrap_or_default();
-        known.is_some()
+        response.is_known = known.is_some();
+        response.is_known
     }
 
     /// Takes the request's price from what is receipted already, or lets the response wait for it.
@@ -106,6 +109,7 @@ impl Seller {
     pub(super) fn terms_of(&mut self, response: &Response, now: Moment) -> Terms {
         match response.gate {
             Gate::Free => Terms::Free,
+            Gate::Metered if response.is_known => Terms::Known,
             Gate::Asked | Gate::Metered => Terms::Metered,
             Gate::Due => {
                 self.waiting_since.get_or_insert(now.instant);
@@ -193,7 +197,9 @@ impl Seller {
             return;
         };
         let price = tab.rule(one.rule).map(octet_price).unwrap_or_default();
-        if one.is_paid && one.position == one.from && !one.acts {
+        // What is recognised when it is repeated was bought, and is had by repeating it.
+        let is_known = one.key.is_some_and(|key| tab.known(&key).is_some());
+        if one.is_paid && one.position == one.from && !one.acts && !is_known {
             tab.return_slot(one.rule);
         }
         if one.gate == Gate::Due && one.acts {
@@ -295,7 +301,16 @@ impl Seller {
 
     /// The next thing that the shell has to know.
     pub fn poll_event(&mut self) -> Option<SellerEvent> {
-        self.events.pop_front()
+        let of_slots = |tab: &mut super::Tab| {
+            let news = tab.poll_slots()?;
+            let grant = tab.id();
+            Some(match news {
+                SlotNews::Used { rule, key } => SellerEvent::RequestServed { grant, rule, key },
+                SlotNews::Returned { rule } => SellerEvent::RequestReturned { grant, rule },
+            })
+        };
+        let event = self.events.pop_front();
+        event.or_else(|| self.tabs.iter_mut().find_map(of_slots))
     }
 
     /// The grant that new responses fall under.
@@ -448,6 +463,7 @@ impl Response {
             acts: false,
             is_on_credit: false,
             again: (0, 0),
+            is_known: false,
             is_paid: false,
         }
     }

@@ -1,5 +1,8 @@
 //! What a seller counts under one grant.
 
+use std::collections::VecDeque;
+
+use super::Remembered;
 use crate::session::exposure::Exposure;
 use crate::{
     amount::Amount,
@@ -47,6 +50,32 @@ pub(super) struct Tab {
     unpaid: Vec<u64>,
     /// Octets that were receipted before they came, by rule: what a buyer uploads is counted when it goes.
     prepaid: Vec<u64>,
+    slot_news: VecDeque<SlotNews>,
+}
+
+/// What a seller must not forget of requests whose price is receipted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SlotNews {
+    /// One is served.
+    Used {
+        /// Under this rule.
+        rule: usize,
+        /// By what it is recognised.
+        key: Option<RequestKey>,
+    },
+    /// One was not served after all.
+    Returned {
+        /// Under this rule.
+        rule: usize,
+    },
+}
+
+fn known_before(keys: Vec<RequestKey>) -> Requests<Unreceipted> {
+    let mut requests = Requests::default();
+    for key in keys {
+        requests.note(key, (0, 0));
+    }
+    requests
 }
 
 /// What a receipt did.
@@ -62,26 +91,28 @@ impl Tab {
     pub(super) fn new(
         grant: Sealed<Grant>,
         tariff: Sealed<Tariff>,
-        receipt: Option<Sealed<Receipt>>,
+        remembered: Remembered,
     ) -> Self {
         let rules = tariff.rules.len();
+        let id = grant.id;
         let mut tab = Self {
             grant,
             tariff,
             counters: vec![Counters::default(); rules],
-            receipt,
+            receipt: remembered.receipt.filter(|receipt| receipt.grant == id),
             live: Value::ZERO,
             given_up: Value::ZERO,
-            requests: Requests::default(),
-            requests_before: Requests::default(),
+            requests: known_before(remembered.keys),
+            requests_before: known_before(remembered.keys_before),
             credit: vec![0; rules],
             unpaid: vec![0; rules],
             prepaid: vec![0; rules],
+            slot_news: VecDeque::new(),
         };
         tab.take_buyers_count();
-        // Which requests a receipt from before a restart paid is not known any more: each may be served once.
-        for one in &mut tab.counters {
-            one.requests = 0;
+        // What was receipted and served before is not served again for the same price.
+        for (rule, served) in remembered.served.into_iter().enumerate().take(rules) {
+            tab.counters[rule].requests = served.min(tab.receipted(rule).requests);
         }
         tab
     }
@@ -133,6 +164,7 @@ impl Tab {
             // Without room the request is served all the same, and would be counted again.
             self.requests.note(key, (0, 0));
         }
+        self.slot_news.push_back(SlotNews::Used { rule, key });
         true
     }
 
@@ -171,6 +203,12 @@ impl Tab {
     /// Takes back that a request was served: nothing of its body went.
     pub(super) fn return_slot(&mut self, rule: usize) {
         self.credit[rule] += 1;
+        self.slot_news.push_back(SlotNews::Returned { rule });
+    }
+
+    /// What must not be forgotten.
+    pub(super) fn poll_slots(&mut self) -> Option<SlotNews> {
+        self.slot_news.pop_front()
     }
 
     /// What is known of an earlier response to the same request.

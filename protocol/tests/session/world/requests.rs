@@ -60,6 +60,7 @@ impl World {
             upload: None,
             left: wanted.octets - from,
             head_arrived: false,
+            is_paid: opened.terms == Terms::Known,
             in_flight: 0,
             is_opened_at_buyer: false,
         };
@@ -126,10 +127,13 @@ impl World {
         let key = self.key_of(body.want);
         let from = Some(want.octets - body.left);
         let answered = self.seller.answer(&mut self.exposure, id, key, from, now);
-        if let Err(reject) = answered {
-            self.refusals += 1;
-            self.last_refusal = Some(reject);
-            self.abandon(id, Ended::Cancelled);
+        match answered {
+            Ok(terms) => self.bodies.get_mut(&id).unwrap().is_paid = terms == Terms::Known,
+            Err(reject) => {
+                self.refusals += 1;
+                self.last_refusal = Some(reject);
+                self.abandon(id, Ended::Cancelled);
+            }
         }
         false
     }
