@@ -30,7 +30,7 @@ use super::{
     granting::crumb,
     outbox::Outbox,
     purchase::Purchase,
-    wallet::Leave,
+    wallet::Allowance,
 };
 use crate::{
     broker,
@@ -126,20 +126,20 @@ impl Buying {
         }
         let hash = seller.tariff.tariff_hash();
         let priced = seller.tariff.rules.get(rule);
-        let (left, passes, since) = match self.0.parts.wallet.leave(
+        let (left, passes, since) = match self.0.parts.wallet.allowance(
             seller.site,
             hash,
             priced.map_or(Amount::ZERO, crumb),
         )? {
-            Leave::Granted {
+            Allowance::Granted {
                 left,
                 passes,
                 since,
             } => (left, passes, since),
-            Leave::NotAgreed => return Err(BuyError::NotAgreed),
-            Leave::TariffChanged => return Err(BuyError::TariffChanged),
-            Leave::UsedUp => return Err(BuyError::OverBudget),
-            Leave::DayUsedUp => return Err(BuyError::DayUsedUp),
+            Allowance::NotAgreed => return Err(BuyError::NotAgreed),
+            Allowance::TariffChanged => return Err(BuyError::TariffChanged),
+            Allowance::UsedUp => return Err(BuyError::OverBudget),
+            Allowance::DayUsedUp => return Err(BuyError::DayUsedUp),
         };
         if !self.0.outbox.keeps_up() {
             return Err(BuyError::Refused(Reject::STORE_FULL));
@@ -160,7 +160,6 @@ impl Buying {
         let purchase = self.purchase(seller)?;
         let setup = purchase.setup.lock().await;
         purchase.agree();
-        purchase.set_left(left);
         let session = self.joined(&purchase).await?;
         self.granted(&purchase, seller, hash, rule, left).await?;
         if is_chosen {
@@ -205,12 +204,12 @@ impl Buying {
             .rules
             .get(rule)
             .map_or(Amount::ZERO, |rule| rule.per_request);
-        let left = match self.0.parts.wallet.leave(seller.site, hash, least)? {
-            Leave::Granted { left, .. } => left,
-            Leave::UsedUp => return Err(BuyError::OverBudget),
-            Leave::DayUsedUp => return Err(BuyError::DayUsedUp),
-            Leave::NotAgreed => return Err(BuyError::NotAgreed),
-            Leave::TariffChanged => return Err(BuyError::TariffChanged),
+        let left = match self.0.parts.wallet.allowance(seller.site, hash, least)? {
+            Allowance::Granted { left, .. } => left,
+            Allowance::UsedUp => return Err(BuyError::OverBudget),
+            Allowance::DayUsedUp => return Err(BuyError::DayUsedUp),
+            Allowance::NotAgreed => return Err(BuyError::NotAgreed),
+            Allowance::TariffChanged => return Err(BuyError::TariffChanged),
         };
         let purchase = self.purchase(seller)?;
         let _setup = purchase.setup.lock().await;
@@ -263,11 +262,10 @@ impl Buying {
         };
         let machine = Buyer::new(terms, parts.key.signing_key().clone());
         let purchase = Arc::new(Purchase::new(
-            seller.site.clone(),
-            seller.device,
-            seller.peer,
+            seller,
             machine,
             parts.clock.clone(),
+            parts.wallet.clone(),
             Arc::clone(&self.0.outbox),
             Arc::clone(&self.0.errands),
         ));

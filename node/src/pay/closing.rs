@@ -11,7 +11,7 @@ use madang_protocol::{
     sealed::{Sealed, Unverified},
 };
 
-use super::{BuyError, Buying, purchase::Purchase, wallet::Leave};
+use super::{BuyError, Buying, purchase::Purchase, wallet::Allowance};
 use crate::{
     broker::BrokerError,
     store::{Event, GrantRow},
@@ -45,35 +45,11 @@ impl Buying {
             ticks.tick().await;
             for purchase in self.purchases() {
                 purchase.tick();
-                if purchase.is_in_use() {
-                    self.hold_to_budget(&purchase);
-                }
                 if purchase.is_quiet_for(SESSION_IDLE) {
                     purchase.finish();
                 }
             }
             self.forget_ended();
-        }
-    }
-
-    /// What was taken back, or spent elsewhere meanwhile, is not signed for here: also in the middle of a body.
-    fn hold_to_budget(&self, purchase: &Purchase) {
-        let Some(tariff) = purchase.look(|state| state.tariff) else {
-            return;
-        };
-        let leave = self
-            .0
-            .parts
-            .wallet
-            .leave(&purchase.site, tariff, Amount::ZERO);
-        match leave {
-            Ok(Leave::Granted { left, .. }) => purchase.lower_left(left),
-            Ok(Leave::NotAgreed | Leave::UsedUp | Leave::DayUsedUp) => {
-                purchase.lower_left(Amount::ZERO);
-            }
-            // What has begun goes on at the prices that it began with.
-            Ok(Leave::TariffChanged) => {}
-            Err(error) => tracing::error!(%error, "read the agreements"),
         }
     }
 
@@ -117,16 +93,14 @@ impl Buying {
         };
         let trust = self.0.parts.standing.borrow().trust.clone();
         let tariff = row.tariff.verify(&trust)?;
-        let leave =
+        let allowance =
             self.0
                 .parts
                 .wallet
-                .leave(&purchase.site, tariff.tariff_hash(), Amount::ZERO)?;
-        let Leave::Granted { left, .. } = leave else {
+                .allowance(&purchase.site, tariff.tariff_hash(), Amount::ZERO)?;
+        let Allowance::Granted { left, .. } = allowance else {
             return Ok(false);
         };
-        // It may have been raised since.
-        purchase.set_left(left);
         let dearest = (0..tariff.rules.len())
             .max_by_key(|at| tariff.rules[*at].per_mib.max(tariff.rules[*at].per_request));
         let dearest = dearest.unwrap_or(0);

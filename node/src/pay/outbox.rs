@@ -63,6 +63,11 @@ impl Outbox {
         waiting.len() < WAITING_MAX && waiting.iter().all(|one| one.ticket.is_some())
     }
 
+    /// Whether everything that was put is in the node's rows.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.waiting.lock().iter().all(|one| one.ticket.is_some())
+    }
+
     /// Waits until everything that was put before is on disk.
     pub(super) async fn flushed(&self) {
         loop {

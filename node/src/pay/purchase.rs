@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::outbox::Outbox;
+use super::{Seller, Wallet, outbox::Outbox, wallet::SessionNumber};
 use crate::{clock::Clock, store::Event};
 
 /// One session with one seller's device for one site.
@@ -34,6 +34,8 @@ pub(super) struct Purchase {
     pub(super) seller: PublicKey,
     pub(super) peer: PeerId,
     clock: Clock,
+    wallet: Wallet,
+    number: SessionNumber,
     outbox: Arc<Outbox>,
     state: Mutex<State>,
     /// There are frames to send.
@@ -91,13 +93,18 @@ impl Drop for InUse {
     }
 }
 
+impl Drop for Purchase {
+    fn drop(&mut self) {
+        self.wallet.end(self.number);
+    }
+}
+
 impl Purchase {
     pub(super) fn new(
-        site: SiteName,
-        seller: PublicKey,
-        peer: PeerId,
+        seller: &Seller<'_>,
         machine: Buyer,
         clock: Clock,
+        wallet: Wallet,
         outbox: Arc<Outbox>,
         errands: Arc<Notify>,
     ) -> Self {
@@ -117,10 +124,12 @@ impl Purchase {
             given_up: BTreeMap::new(),
         };
         Self {
-            site,
-            seller,
-            peer,
+            site: seller.site.clone(),
+            seller: seller.device,
+            peer: seller.peer,
             clock,
+            number: wallet.begin(),
+            wallet,
             outbox,
             state: Mutex::new(state),
             frames: Notify::new(),
@@ -193,21 +202,6 @@ impl Purchase {
     /// There is no successor of `grant` now.
     pub(super) fn no_successor(&self, grant: GrantId) {
         self.with(|machine, now| machine.handle_no_successor(grant, now));
-    }
-
-    /// From now on at most `left` more is signed for.
-    pub(super) fn set_left(&self, left: Amount) {
-        self.with(|machine, _| machine.set_budget(machine.signed().saturating_add(left)));
-    }
-
-    /// From now on at most `left` more is signed for, and not more than before.
-    pub(super) fn lower_left(&self, left: Amount) {
-        self.with(|machine, _| machine.lower_budget(machine.signed().saturating_add(left)));
-    }
-
-    /// Whether something is under way that is paid for.
-    pub(super) fn is_in_use(&self) -> bool {
-        self.state.lock().open > 0
     }
 
     /// The owner has agreed, perhaps again.
@@ -347,15 +341,28 @@ impl Purchase {
             time: self.clock.now(),
         };
         let mut state = self.state.lock();
-        let answer = input(&mut state.machine, now);
-        let mut events = Vec::new();
-        let mut is_news = false;
-        while let Some(event) = state.machine.poll_event() {
-            is_news = true;
-            self.handle(&mut state, event, &mut events);
-        }
-        // Under the lock, so that receipts are written in the order in which they were signed.
-        self.outbox.put(events);
+        let (answer, is_news) = self.wallet.counting(self.number, &self.site, |left| {
+            // What is signed for and not in the rows yet stands in nobody's account: nothing more is bought until it does.
+            let left = if self.outbox.is_recorded() {
+                left
+            } else {
+                Amount::ZERO
+            };
+            let before = state.machine.counted();
+            state.machine.set_budget(before.saturating_add(left));
+            let answer = input(&mut state.machine, now);
+            let mut events = Vec::new();
+            let mut is_news = false;
+            while let Some(event) = state.machine.poll_event() {
+                is_news = true;
+                self.handle(&mut state, event, &mut events);
+            }
+            // Under the locks, so that receipts are written in the order in which they were signed.
+            self.outbox.put(events);
+            let machine = &state.machine;
+            let unsigned = machine.counted().saturating_sub(machine.signed());
+            ((answer, is_news), unsigned)
+        });
         drop(state);
         if is_news {
             self.changed.notify_waiters();

@@ -1,10 +1,20 @@
 //! What this node's owner agreed to pay, and how much of it is left.
+//!
+//! All sessions count under one lock: what one has counted and not signed for is taken from what another may count. So however many there are of a
+//! site or in a day, what they sign for together is never more than was agreed.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use madang_protocol::{
     amount::Amount, ids::TariffHash, name::SiteName, reject::Reject, time::UnixMillis,
 };
+use parking_lot::Mutex;
 
 use crate::{
     clock::Clock,
@@ -21,11 +31,18 @@ struct Shared {
     store: Arc<NodeStore>,
     clock: Clock,
     budgets: Budgets,
+    /// What is counted and not signed for, by session.
+    unsigned: Mutex<BTreeMap<SessionNumber, (SiteName, Amount)>>,
+    sessions: AtomicU64,
 }
+
+/// One session of this node's as a buyer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SessionNumber(u64);
 
 /// Whether something may be paid for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Leave {
+pub(super) enum Allowance {
     /// At most so much, and passes for these rules.
     Granted {
         /// What is left of the site's and the day's budgets.
@@ -52,36 +69,96 @@ impl Wallet {
             store,
             clock,
             budgets,
+            unsigned: Mutex::default(),
+            sessions: AtomicU64::new(0),
         }))
+    }
+
+    /// A session begins.
+    pub(super) fn begin(&self) -> SessionNumber {
+        SessionNumber(self.0.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Lets a session count: `count` is given how much more it may come to, and gives what it has counted and not signed for. What it signs for is in
+    /// the store when it returns. Nobody else counts meanwhile.
+    pub(super) fn counting<R>(
+        &self,
+        session: SessionNumber,
+        site: &SiteName,
+        count: impl FnOnce(Amount) -> (R, Amount),
+    ) -> R {
+        let mut unsigned = self.0.unsigned.lock();
+        let left = self.left(site, &unsigned).unwrap_or_else(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "read the agreements"
+            );
+            Amount::ZERO
+        });
+        let (answer, more) = count(left);
+        if more.is_zero() {
+            unsigned.remove(&session);
+        } else {
+            unsigned.insert(session, (site.clone(), more));
+        }
+        answer
+    }
+
+    /// A session is forgotten.
+    pub(super) fn end(&self, session: SessionNumber) {
+        self.0.unsigned.lock().remove(&session);
+    }
+
+    /// What is left of the site's and the day's budgets, whatever the prices: what has begun goes on at those that it began with.
+    fn left(
+        &self,
+        site: &SiteName,
+        unsigned: &BTreeMap<SessionNumber, (SiteName, Amount)>,
+    ) -> Result<Amount, StoreError> {
+        let agreement = self.0.store.agreement(site)?;
+        let Some(row) = agreement.filter(|row| row.stopped.is_none()) else {
+            return Ok(Amount::ZERO);
+        };
+        let sum = |amounts: &mut dyn Iterator<Item = &(SiteName, Amount)>| {
+            amounts.fold(Amount::ZERO, |sum, (_, amount)| sum.saturating_add(*amount))
+        };
+        let of_site = sum(&mut unsigned.values().filter(|(other, _)| other == site));
+        let of_all = sum(&mut unsigned.values());
+        let today = self.0.store.spent_on(self.0.clock.now().day())?;
+        let left_today = self.0.budgets.per_day.saturating_sub(today);
+        let left = row.budget.saturating_sub(row.spent);
+        Ok(left
+            .saturating_sub(of_site)
+            .min(left_today.saturating_sub(of_all)))
     }
 
     /// What may be spent on `site` at the prices of `tariff`, now.
     /// With less than `least` left nothing could be had.
-    pub(super) fn leave(
+    pub(super) fn allowance(
         &self,
         site: &SiteName,
         tariff: TariffHash,
         least: Amount,
-    ) -> Result<Leave, StoreError> {
+    ) -> Result<Allowance, StoreError> {
         let Some(row) = self.0.store.agreement(site)? else {
-            return Ok(Leave::NotAgreed);
+            return Ok(Allowance::NotAgreed);
         };
         if row.stopped.is_some() {
-            return Ok(Leave::NotAgreed);
+            return Ok(Allowance::NotAgreed);
         }
         if row.tariff != tariff {
-            return Ok(Leave::TariffChanged);
+            return Ok(Allowance::TariffChanged);
         }
         let today = self.0.store.spent_on(self.0.clock.now().day())?;
         let left_today = self.0.budgets.per_day.saturating_sub(today);
         if left_today.is_zero() || left_today < least {
-            return Ok(Leave::DayUsedUp);
+            return Ok(Allowance::DayUsedUp);
         }
         let left = row.budget.saturating_sub(row.spent);
         if left.is_zero() || left < least {
-            return Ok(Leave::UsedUp);
+            return Ok(Allowance::UsedUp);
         }
-        Ok(Leave::Granted {
+        Ok(Allowance::Granted {
             left: left.min(left_today),
             passes: row.passes.into_iter().map(usize::from).collect(),
             since: row.since,
@@ -156,3 +233,6 @@ fn standing(row: AgreementRow) -> Standing {
         since: row.since,
     }
 }
+
+#[cfg(test)]
+mod tests;

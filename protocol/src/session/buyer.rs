@@ -294,11 +294,6 @@ impl Buyer {
         self.terms.budget = budget;
     }
 
-    /// At most `budget` is to be signed in this session from now on, and not more than before.
-    pub fn lower_budget(&mut self, budget: Amount) {
-        self.terms.budget = self.terms.budget.min(budget);
-    }
-
     /// Its visitor has agreed to go on paying this site.
     pub fn agree_again(&mut self) {
         self.stopped = None;

@@ -1,0 +1,224 @@
+//! Sessions that count and sign in any order, against a real store: never more than was agreed, for a site or for a day.
+#![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
+
+use std::collections::BTreeSet;
+
+use ed25519_dalek::SigningKey;
+use madang_protocol::{
+    amount::Currency,
+    ids::{AccountId, GrantId, KeyId, NetworkId, PublicKey, RequestId},
+    record::{
+        grant::{Funding, Grant},
+        network::Tax,
+        receipt::Receipt,
+        tariff::{Audience, Quota, Rule, Tariff},
+    },
+    sealed::{Record, Sealed, Unverified},
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
+const PER_DAY: u64 = 1_200;
+/// What is agreed for each site.
+const AGREED: [u64; 2] = [1_000, 700];
+/// The site of each session.
+const SITE_OF: [usize; 4] = [0, 0, 1, 1];
+
+struct Session {
+    number: SessionNumber,
+    site: usize,
+    counted: u64,
+    signed: u64,
+    sequence: u64,
+}
+
+struct Town {
+    wallet: Wallet,
+    store: Arc<NodeStore>,
+    sessions: Vec<Session>,
+    _folder: TempDir,
+}
+
+impl Town {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let (store, _) = NodeStore::open(folder.path()).unwrap();
+        let store = Arc::new(store);
+        let (clock, _) = Clock::manual(NOW);
+        let budgets = Budgets {
+            per_site: Amount::from_micros(AGREED[0]),
+            per_day: Amount::from_micros(PER_DAY),
+        };
+        let wallet = Wallet::new(Arc::clone(&store), clock, budgets);
+        let mut events: Vec<Event> = (0..AGREED.len()).map(agreed).collect();
+        events.extend((0..SITE_OF.len()).map(held));
+        drop(store.record(&events).unwrap());
+        let sessions = SITE_OF.iter().map(|site| Session {
+            number: wallet.begin(),
+            site: *site,
+            counted: 0,
+            signed: 0,
+            sequence: 0,
+        });
+        Self {
+            sessions: sessions.collect(),
+            wallet,
+            store,
+            _folder: folder,
+        }
+    }
+
+    /// A session wants `wanted` more, and perhaps signs for all that it has counted.
+    fn step(&mut self, at: usize, wanted: u64, signs: bool) {
+        let (store, session) = (&self.store, &mut self.sessions[at]);
+        let (number, site) = (session.number, site(session.site));
+        self.wallet.counting(number, &site, |left| {
+            session.counted += wanted.min(left.micros());
+            if signs && session.counted > session.signed {
+                session.sequence += 1;
+                session.signed = session.counted;
+                let signed = receipt(at, session.sequence, session.signed);
+                drop(store.record(&[Event::ReceiptSigned(signed)]).unwrap());
+            }
+            let unsigned = Amount::from_micros(session.counted - session.signed);
+            ((), unsigned)
+        });
+    }
+
+    fn counted(&self, of: impl Fn(&Session) -> bool) -> u64 {
+        let counted = self.sessions.iter().filter(|one| of(one));
+        counted.map(|one| one.counted).sum()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_interleaving_of_sessions_comes_to_more_than_was_agreed(
+        steps in proptest::collection::vec((0..SITE_OF.len(), 1..500_u64, any::<bool>()), 1..40),
+    ) {
+        let mut town = Town::new();
+        for (at, wanted, signs) in steps {
+            town.step(at, wanted, signs);
+            prop_assert!(town.counted(|_| true) <= PER_DAY);
+            for (site, agreed) in AGREED.iter().enumerate() {
+                prop_assert!(town.counted(|one| one.site == site) <= *agreed);
+            }
+        }
+        // And nothing of it is withheld: whoever comes last has all that is left.
+        for at in 0..SITE_OF.len() {
+            town.step(at, 0, true);
+        }
+        town.step(0, u64::MAX, true);
+        town.step(2, u64::MAX, true);
+        let first = town.counted(|one| one.site == 0);
+        prop_assert!(first == AGREED[0] || town.counted(|_| true) == PER_DAY);
+        prop_assert_eq!(town.counted(|_| true), PER_DAY);
+        prop_assert_eq!(town.store.spent_on(NOW.day()).unwrap(), Amount::from_micros(PER_DAY));
+    }
+}
+
+#[test]
+fn what_a_session_has_not_signed_for_comes_back_when_it_is_forgotten() {
+    let mut town = Town::new();
+    town.step(0, 1_000, false);
+    town.step(1, 1, false);
+    assert_eq!(town.counted(|one| one.site == 0), 1_000);
+    town.wallet.end(town.sessions[0].number);
+    town.step(1, 1_000, false);
+    assert_eq!(town.sessions[1].counted, 1_000);
+}
+
+fn site(at: usize) -> SiteName {
+    ["alice", "carol"][at].parse().unwrap()
+}
+
+fn agreed(at: usize) -> Event {
+    Event::Agreed(AgreementRow {
+        site: site(at),
+        tariff: tariff(at).tariff_hash(),
+        budget: Amount::from_micros(AGREED[at]),
+        passes: BTreeSet::new(),
+        since: NOW,
+        spent: Amount::ZERO,
+        stopped: None,
+    })
+}
+
+fn held(at: usize) -> Event {
+    let grant = Grant {
+        issuer: KeyId::of(&PublicKey::of(&key(3))),
+        id: GrantId([at as u8; 16]),
+        buyer: AccountId([2; 16]),
+        buyer_key: PublicKey::of(&key(2)),
+        seller: AccountId([1; 16]),
+        seller_key: PublicKey::of(&key(1)),
+        site: site(SITE_OF[at]),
+        tariff: tariff(SITE_OF[at]).tariff_hash(),
+        currency: Currency::KRW,
+        amount_max: Amount::from_micros(1 << 40),
+        quotas: vec![Quota::default()],
+        tax: Tax::NONE,
+        commission_bp: 0,
+        funding: Funding::Prepaid,
+        predecessor: None,
+        issued: NOW,
+        spend_until: NOW,
+        settle_until: NOW,
+    };
+    Event::GrantHeld {
+        request: RequestId([at as u8; 16]),
+        grant: seal(grant, 3),
+        tariff: tariff(SITE_OF[at]),
+    }
+}
+
+fn receipt(at: usize, sequence: u64, amount: u64) -> Unverified<Receipt> {
+    let receipt = Receipt {
+        buyer: PublicKey::of(&key(2)),
+        grant: GrantId([at as u8; 16]),
+        tariff: tariff(SITE_OF[at]).tariff_hash(),
+        sequence,
+        counters: Vec::new(),
+        amount: Amount::from_micros(amount),
+        time: NOW,
+        is_final: false,
+    };
+    seal(receipt, 2)
+}
+
+fn tariff(at: usize) -> Unverified<Tariff> {
+    let rule = Rule {
+        pattern: "/**".into(),
+        audience: Audience::Anyone,
+        per_request: Amount::from_micros(1),
+        per_mib: Amount::ZERO,
+        per_minute: Amount::ZERO,
+        pass: None,
+        quota: Quota::default(),
+        quota_period_days: 0,
+    };
+    let tariff = Tariff {
+        device: PublicKey::of(&key(1)),
+        site: site(at),
+        currency: Currency::KRW,
+        rules: vec![rule],
+        valid_from: NOW,
+        valid_until: UnixMillis(NOW.0 + 86_400_000),
+        sequence: 1,
+    };
+    seal(tariff, 1)
+}
+
+fn seal<T: Record>(record: T, by: u8) -> Unverified<T> {
+    let sealed = Sealed::sign(record, NetworkId([7; 16]), &key(by));
+    sealed.unwrap().into_unverified()
+}
+
+fn key(number: u8) -> SigningKey {
+    SigningKey::from_bytes(&[number; 32])
+}
