@@ -14,7 +14,7 @@ use madang_protocol::{
 use super::{BuyError, Buying, purchase::Purchase, wallet::Allowance};
 use crate::{
     broker::BrokerError,
-    store::{Event, GrantRow},
+    store::{Event, GRANTS_PAGE, GrantRow},
 };
 
 /// A session without a request for so long is ended, and its hold released.
@@ -23,7 +23,7 @@ const SESSION_IDLE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(250);
 /// How often old grants are looked through.
 const SWEEP: Duration = Duration::from_secs(60);
-/// Old grants and requests that are looked through at once.
+/// Requests without an answer that are asked again at once.
 const SWEEP_MAX: usize = 1_024;
 
 impl Buying {
@@ -149,15 +149,22 @@ impl Buying {
             }
         }
         let now = parts.clock.now();
-        for row in parts.store.grants(SWEEP_MAX)? {
-            if !row.closed
-                && now >= row.grant.claims().spend_until
-                && !self.is_in_use(row.grant.claims().id)
-            {
-                self.end_leftover(&row).await?;
+        let mut last = None;
+        loop {
+            let page = parts.store.grants_after(last)?;
+            for row in &page {
+                let grant = row.grant.claims();
+                let is_over = !row.closed && now >= grant.spend_until;
+                if is_over && !self.is_in_use(grant.id) {
+                    self.end_leftover(row).await?;
+                }
             }
+            last = page.last().map(|row| row.grant.claims().id);
+            if page.len() < GRANTS_PAGE {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
         }
-        Ok(())
     }
 
     /// A grant is of no more use to its seller: it is ended with what was signed so far.

@@ -17,14 +17,15 @@ use madang_protocol::{
 };
 
 use super::{BuyError, Buying, purchase::Purchase};
-use crate::{broker::BrokerError, store::Event};
+use crate::{
+    broker::BrokerError,
+    store::{Event, GRANTS_PAGE},
+};
 
 /// What a grant is for, when the price of a single use is less. In main units of the currency, scaled as budgets are.
 const GRANT_UNITS: u64 = 2_000;
 /// Of a tariff's rule, this much is covered at least: so many requests, MiB and minutes.
 const COVERED_USES: u64 = 4;
-/// Grants that are looked through for one that can be used again.
-const GRANTS_READ: usize = 4_096;
 
 impl Buying {
     /// Presents a grant for `purchase` at the prices of `tariff`: one that is in hand, or a new one of at most `left`.
@@ -82,31 +83,39 @@ impl Buying {
         let (parts, now) = (&self.0.parts, self.0.parts.clock.now());
         let trust = parts.standing.borrow().trust.clone();
         let hash = tariff.tariff_hash();
-        for row in parts.store.grants(GRANTS_READ)? {
-            let claims = row.grant.claims();
-            let fits = claims.seller_key == purchase.seller
-                && claims.site == purchase.site
-                && claims.tariff == hash;
-            if row.closed
-                || !fits
-                || now >= claims.spend_until
-                || claims.buyer_key != parts.key.public()
-            {
-                continue;
+        let mut last = None;
+        loop {
+            let page = parts.store.grants_after(last)?;
+            last = page.last().map(|row| row.grant.claims().id);
+            let is_last = page.len() < GRANTS_PAGE;
+            for row in page {
+                let claims = row.grant.claims();
+                let fits = claims.seller_key == purchase.seller
+                    && claims.site == purchase.site
+                    && claims.tariff == hash;
+                if row.closed
+                    || !fits
+                    || now >= claims.spend_until
+                    || claims.buyer_key != parts.key.public()
+                {
+                    continue;
+                }
+                let latest = parts.store.signed(claims.id)?;
+                if latest.as_ref().is_some_and(|latest| {
+                    latest.claims().is_final || latest.claims().amount >= claims.amount_max
+                }) {
+                    continue;
+                }
+                let latest = latest.map(|latest| latest.verify(&trust)).transpose()?;
+                let grant = row.grant.verify(&trust)?;
+                let id = grant.id;
+                purchase.present(grant, tariff.clone(), latest)?;
+                return Ok(Some(id));
             }
-            let latest = parts.store.signed(claims.id)?;
-            if latest.as_ref().is_some_and(|latest| {
-                latest.claims().is_final || latest.claims().amount >= claims.amount_max
-            }) {
-                continue;
+            if is_last {
+                return Ok(None);
             }
-            let latest = latest.map(|latest| latest.verify(&trust)).transpose()?;
-            let grant = row.grant.verify(&trust)?;
-            let id = grant.id;
-            purchase.present(grant, tariff.clone(), latest)?;
-            return Ok(Some(id));
         }
-        Ok(None)
     }
 
     async fn ask(

@@ -17,6 +17,8 @@ use super::{
 
 /// Agreements that are read at once.
 const AGREEMENTS_MAX: usize = 4_096;
+/// Grants that are looked through in one step.
+pub const GRANTS_PAGE: usize = 256;
 /// Grants that are told to the anchor in one round.
 const CLOSINGS_MAX: usize = 256;
 /// Passes that are asked for in one round.
@@ -63,6 +65,12 @@ impl NodeStore {
             .into_iter()
             .map(|(_, row)| row)
             .collect())
+    }
+
+    /// The grants after `after` in the order of their ids, up to a page of them: fewer are the last ones.
+    pub fn grants_after(&self, after: Option<GrantId>) -> Result<Vec<GrantRow>, StoreRead> {
+        let rows = self.after(GRANTS, after.as_ref().map(|id| &id.0[..]), GRANTS_PAGE)?;
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
     }
 
     /// The highest receipt that this node signed for a grant.

@@ -1,6 +1,6 @@
 //! Opening a node's store, and writing to it.
 
-use std::path::Path;
+use std::{ops::Bound, path::Path};
 
 use madang_journal::{
     CommitError, NotDurable, OpenError, Options, Order, Reader, Recovery, RowError, Store, Ticket,
@@ -93,6 +93,22 @@ impl NodeStore {
                 .map(|row| decode(table, &row))
                 .transpose()
         })
+    }
+
+    /// Up to `limit` rows of a table whose keys come after `after`, in their order.
+    pub(super) fn after<T: Serialize + DeserializeOwned>(
+        &self,
+        table: u8,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, T)>, StoreRead> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.store.read(|rows: &Reader<'_>| {
+            rows.range(table, (from, Bound::Unbounded), Order::Forward, limit)
+        })?;
+        rows.into_iter()
+            .map(|(key, row)| Ok((key, decode(table, &row)?)))
+            .collect()
     }
 
     /// Up to `limit` rows of a table, in the order of their keys.

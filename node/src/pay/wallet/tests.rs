@@ -19,6 +19,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::GRANTS_PAGE;
 
 const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 const PER_DAY: u64 = 1_200;
@@ -133,6 +134,24 @@ fn what_a_session_has_not_signed_for_comes_back_when_it_is_forgotten() {
     assert_eq!(town.sessions[1].counted, 1_000);
 }
 
+#[test]
+fn every_grant_is_looked_through_however_many_there_are() {
+    let town = Town::new();
+    let number = 2 * GRANTS_PAGE + 44;
+    let events: Vec<Event> = (0..number).map(held).collect();
+    drop(town.store.record(&events).unwrap());
+    let (mut seen, mut last) = (BTreeSet::new(), None);
+    loop {
+        let page = town.store.grants_after(last).unwrap();
+        seen.extend(page.iter().map(|row| row.grant.claims().id));
+        last = page.last().map(|row| row.grant.claims().id);
+        if page.len() < GRANTS_PAGE {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), number);
+}
+
 fn site(at: usize) -> SiteName {
     ["alice", "carol"][at].parse().unwrap()
 }
@@ -149,16 +168,22 @@ fn agreed(at: usize) -> Event {
     })
 }
 
+/// The grant of a session, or another one.
+fn grant_id(at: usize) -> GrantId {
+    GrantId((at as u128).to_be_bytes())
+}
+
 fn held(at: usize) -> Event {
+    let place = SITE_OF[at % SITE_OF.len()];
     let grant = Grant {
         issuer: KeyId::of(&PublicKey::of(&key(3))),
-        id: GrantId([at as u8; 16]),
+        id: grant_id(at),
         buyer: AccountId([2; 16]),
         buyer_key: PublicKey::of(&key(2)),
         seller: AccountId([1; 16]),
         seller_key: PublicKey::of(&key(1)),
-        site: site(SITE_OF[at]),
-        tariff: tariff(SITE_OF[at]).tariff_hash(),
+        site: site(place),
+        tariff: tariff(place).tariff_hash(),
         currency: Currency::KRW,
         amount_max: Amount::from_micros(1 << 40),
         quotas: vec![Quota::default()],
@@ -173,14 +198,14 @@ fn held(at: usize) -> Event {
     Event::GrantHeld {
         request: RequestId([at as u8; 16]),
         grant: seal(grant, 3),
-        tariff: tariff(SITE_OF[at]),
+        tariff: tariff(place),
     }
 }
 
 fn receipt(at: usize, sequence: u64, amount: u64) -> Unverified<Receipt> {
     let receipt = Receipt {
         buyer: PublicKey::of(&key(2)),
-        grant: GrantId([at as u8; 16]),
+        grant: grant_id(at),
         tariff: tariff(SITE_OF[at]).tariff_hash(),
         sequence,
         counters: Vec::new(),
