@@ -88,7 +88,14 @@ impl Outbox {
                     self.done.notify_waiters();
                     self.news.notified().await;
                 }
-                Some(Some(ticket)) => self.finish(ticket.await.is_ok()),
+                Some(Some(ticket)) => {
+                    let is_durable = ticket.await.is_ok();
+                    self.finish(is_durable);
+                    if !is_durable {
+                        // Meanwhile whoever would buy is told so at once, and the log is not filled.
+                        tokio::time::sleep(RETRY_AFTER).await;
+                    }
+                }
                 Some(None) => {
                     self.write_again();
                     if !self.keeps_up() {
