@@ -142,3 +142,6 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,12 @@ pub struct NodeStore {
 impl NodeStore {
     /// Opens the store in `dir`, or makes an empty one. Blocks.
     pub fn open(dir: &Path) -> Result<(Self, Recovery), StoreError> {
-        let (store, recovery) = Store::open(Options::small(dir), NodeSchema)?;
+        Self::open_with(Options::small(dir))
+    }
+
+    /// [`Self::open`] with other bounds, or on another disk.
+    pub(crate) fn open_with(options: Options) -> Result<(Self, Recovery), StoreError> {
+        let (store, recovery) = Store::open(options, NodeSchema)?;
         Ok((Self { store }, recovery))
     }
 
