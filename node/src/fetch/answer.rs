@@ -1,7 +1,5 @@
 //! What another node's answer says beside its content.
 
-use std::io;
-
 use http::{Response, header};
 use http_body_util::{BodyExt, Limited};
 use madang_protocol::{
@@ -31,15 +29,6 @@ pub(super) fn numbered(response: &Response<Body>) -> Option<(ResponseId, bool)> 
     let mut words = named.split(' ');
     let number = words.next()?.parse().ok()?;
     Some((ResponseId(number), words.next() == Some(RESPONSE_PAID)))
-}
-
-/// This node's own refusal to go on with an upload, if that is what broke an exchange off.
-pub(super) fn refused_within(error: &(dyn std::error::Error + 'static)) -> Option<Reject> {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
-        .copied()
-        .next()
 }
 
 /// What this node or its visitor is to blame for, and the peer is not: too much at once, or a body that is not what its head says.

@@ -1,7 +1,7 @@
 //! [`Fetcher`]: finds a site's devices, asks the best one, pays where it costs something and was agreed to, and goes on to the next device when one
 //! has gone away.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -20,9 +20,9 @@ use tokio::sync::watch;
 
 use super::{
     Fetch, FetchError, Paying, Quote,
-    answer::{cleaned, is_problem, numbered, own_fault, problem_code, refused_within},
+    answer::{cleaned, is_problem, numbered, own_fault, problem_code},
     tariffs::Tariffs,
-    uploaded::Uploaded,
+    uploaded::{Upload, Uploaded},
 };
 use crate::{
     clock::Clock,
@@ -146,28 +146,19 @@ impl Fetcher {
                 }
                 Err(error) => return Err(failure(error, quote)),
             };
-            let (body, given_up) = match asking.uploaded.take() {
-                None => (empty(), Arc::default()),
+            let upload = match asking.uploaded.take() {
+                None => Upload::free(empty()),
                 Some(body) => match paid.upload(body, rule) {
-                    Ok(body) => {
-                        let given_up = body.refused();
-                        (body.boxed_unsync(), given_up)
-                    }
+                    Ok(body) => Upload::bought(body),
                     Err(error) => return Err(failure(error, quote)),
                 },
             };
-            let sent = self.send(located, asking, body, Some(&paid)).await;
-            let response = match (sent, given_up.get()) {
-                (Ok(response), None) => response,
-                (Ok(response), Some(_)) if !response.status().is_server_error() => response,
-                // What broke it off is this node's own refusal, whatever the connection says.
-                (Ok(_) | Err(_), Some(reject)) => {
-                    return Err(failure(BuyError::from(*reject), quote));
-                }
-                (Err(FetchError::Refused(reject)), None) => {
+            let response = match self.send(located, asking, upload, Some(&paid)).await {
+                Ok(response) => response,
+                Err(FetchError::Refused(reject)) => {
                     return Err(failure(BuyError::from(reject), quote));
                 }
-                (Err(error), None) => return Ok(Outcome::Gone(error)),
+                Err(error) => return Ok(Outcome::Gone(error)),
             };
             if response.status() != StatusCode::PAYMENT_REQUIRED {
                 match bought(response, asking, &paid, rule) {
@@ -214,8 +205,8 @@ impl Fetcher {
         located: &Located,
         asking: &Asking<'_>,
     ) -> Result<Outcome, FetchError> {
-        let body = asking.uploaded.take().unwrap_or_else(empty);
-        let response = match self.send(located, asking, body, None).await {
+        let upload = Upload::free(asking.uploaded.take().unwrap_or_else(empty));
+        let response = match self.send(located, asking, upload, None).await {
             Ok(response) => response,
             Err(error @ FetchError::Refused(_)) => return Err(error),
             Err(error) => return Ok(Outcome::Gone(error)),
@@ -271,13 +262,17 @@ impl Fetcher {
     }
 
     /// Sends the request, as part of a paying session or not, and waits for its head.
+    ///
+    /// # Errors
+    /// [`FetchError::Refused`] for what this node itself did not go on with, whatever became of the connection: the device is not to blame for it.
     async fn send(
         &self,
         located: &Located,
         asking: &Asking<'_>,
-        body: Body,
+        upload: Upload,
         paid: Option<&Paid>,
     ) -> Result<Response<Body>, FetchError> {
+        let Upload { body, given_up } = upload;
         let mut request = Request::new(body);
         *request.method_mut() = asking.method.clone();
         *request.uri_mut() = asking.uri.clone();
@@ -286,9 +281,13 @@ impl Fetcher {
             request.headers_mut().insert(SESSION_HEADER, session);
         }
         let sent = tokio::time::timeout(HEAD_WITHIN, self.pool.send(located.peer, request)).await;
-        match sent {
-            Err(_) => Err(FetchError::Stalled),
-            Ok(Ok(mut response)) => {
+        let own = given_up.get().map(|reject| FetchError::Refused(*reject));
+        match (sent, own) {
+            // An answer that the device gave before all had come is its answer; that something broke is not.
+            (Ok(Ok(response)), Some(own)) if response.status().is_server_error() => Err(own),
+            (Err(_) | Ok(Err(_)), Some(own)) => Err(own),
+            (Err(_), None) => Err(FetchError::Stalled),
+            (Ok(Ok(mut response)), _) => {
                 let tunnel = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
                     .then(|| hyper::upgrade::on(&mut response));
                 let mut response =
@@ -301,8 +300,8 @@ impl Fetcher {
                 }
                 Ok(response)
             }
-            Ok(Err(error)) => {
-                if let Some(reject) = refused_within(&error).or_else(|| own_fault(&error)) {
+            (Ok(Err(error)), None) => {
+                if let Some(reject) = own_fault(&error) {
                     return Err(FetchError::Refused(reject));
                 }
                 tracing::debug!(%error, peer = %located.peer, "a device does not answer");

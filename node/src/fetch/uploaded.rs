@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
@@ -13,9 +13,35 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
+use madang_protocol::reject::Reject;
 use parking_lot::Mutex;
 
-use crate::web::Body;
+use crate::{pay::BoughtUpload, web::Body};
+
+/// A body that goes to one device, and why this node did not go on with it, if it did not.
+pub(super) struct Upload {
+    pub(super) body: Body,
+    /// Asked for before anything is made of a broken connection.
+    pub(super) given_up: Arc<OnceLock<Reject>>,
+}
+
+impl Upload {
+    /// One that costs nothing: this node has no reason to give it up.
+    pub(super) fn free(body: Body) -> Self {
+        Self {
+            body,
+            given_up: Arc::default(),
+        }
+    }
+
+    /// One that is paid for as it goes.
+    pub(super) fn bought(body: BoughtUpload<Body>) -> Self {
+        Self {
+            given_up: body.refused(),
+            body: body.boxed_unsync(),
+        }
+    }
+}
 
 /// A request's body, which can be sent once. An empty one can be sent as often as needed.
 pub(super) struct Uploaded {
