@@ -6,12 +6,14 @@ use std::{fs, path::Path};
 
 use http_body_util::BodyExt as _;
 use madang::{config::Raw, fetch::FetchError};
-use madang_protocol::amount::Amount;
+use madang_protocol::{amount::Amount, broker::BillLine};
 use madang_tests::harness::{World, eventually, folder, get, serving};
 use tempfile::TempDir;
 
 const NODE: &str = env!("CARGO_BIN_EXE_node_process");
 const OCTETS: usize = 3 << 20;
+/// Served ahead of receipts, in won.
+const WINDOW: u64 = 20;
 
 struct Street {
     world: World,
@@ -22,11 +24,15 @@ struct Street {
 impl Street {
     /// `alice` sells a film at 100 won a MiB; `bob` has 10,000 won, and what `raw` says.
     async fn with(raw: Raw) -> Self {
+        Self::of(World::start().await.unwrap(), raw).await
+    }
+
+    async fn of(mut world: World, raw: Raw) -> Self {
         let site = TempDir::new().unwrap();
         fs::write(site.path().join("free.txt"), "for everyone").unwrap();
         fs::write(site.path().join("film.bin"), film()).unwrap();
-        let mut world = World::start().await.unwrap();
-        let served = serving(folder(site.path(), &["/film.bin=100 KRW/MiB"]));
+        let mut served = serving(folder(site.path(), &["/film.bin=100 KRW/MiB"]));
+        served.selling.window_start = Some(format!("{WINDOW} KRW"));
         world.join("alice", served).await.unwrap();
         world.join("bob", raw).await.unwrap();
         world.top_up("bob", won(10_000)).await.unwrap();
@@ -52,8 +58,41 @@ impl Street {
         (output.status.success(), complaint)
     }
 
+    /// What `madang` prints.
+    async fn says(&self, words: &[&str]) -> String {
+        let mut command = tokio::process::Command::new(NODE);
+        command
+            .arg("--home")
+            .arg(self.world.pc("bob").unwrap().home().path())
+            .args(words);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn film(&self) -> std::path::PathBuf {
         self.downloads.path().join("film")
+    }
+
+    /// As [`Self::get`], without an agreement.
+    async fn get_unasked(&self) -> (bool, String) {
+        let mut command = tokio::process::Command::new(NODE);
+        command
+            .arg("--home")
+            .arg(self.world.pc("bob").unwrap().home().path())
+            .args(["get", "alice/film.bin", "--quiet", "-o"])
+            .arg(self.film());
+        let output = command.output().await.unwrap();
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), complaint)
+    }
+
+    /// What leaves the wallet for what was signed for, as the buyer counts it.
+    fn debited(&self) -> Amount {
+        let store = &self.world.pc("bob").unwrap().node().store;
+        let alice = "alice".parse().unwrap();
+        let row = store.agreement(&alice).unwrap();
+        row.map_or(Amount::ZERO, |row| row.spent)
     }
 
     fn spent(&self) -> Amount {
@@ -204,4 +243,52 @@ async fn a_price_that_changes_beside_an_open_session_is_agreed_to_once() {
     eventually("both films are paid for, once", all_is_receipted)
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_tax_on_top_no_more_leaves_the_wallet_than_was_agreed_to() {
+    let world = World::start_with_tax_on_top().await.unwrap();
+    let mut street = Street::of(world, Raw::default()).await;
+    let (is_done, complaint) = street.get_unasked().await;
+    assert!(
+        !is_done && complaint.contains("/film.bin=100 KRW/MiB + 10 % tax"),
+        "{complaint}"
+    );
+    assert!(complaint.contains("AMOUNT, tax included"), "{complaint}");
+    // Of 200 won some 182 are for the film, of which a MiB costs 100.
+    let (is_done, complaint) = street.get("200 KRW").await;
+    assert!(
+        !is_done && complaint.contains("200 KRW, tax included"),
+        "{complaint}"
+    );
+    let is_signed = || async { street.debited() > won(200 - WINDOW) };
+    eventually("what was received is signed for", is_signed)
+        .await
+        .unwrap();
+    let listed = street.says(&["consent", "list"]).await;
+    assert!(
+        listed.contains("of 200 KRW, tax included") && listed.contains("since 20"),
+        "{listed}"
+    );
+    // Its goodbye is its last word: what is settled then stays.
+    let (signed, debited) = (street.spent(), street.debited());
+    street.world.stop("bob").await.unwrap();
+    let total = |lines: &[BillLine], part: fn(&BillLine) -> Amount| {
+        let parts = lines.iter().map(part);
+        parts.fold(Amount::ZERO, Amount::saturating_add)
+    };
+    let lines = street
+        .world
+        .settled("bob", |lines| total(lines, |line| line.amount) >= signed)
+        .await
+        .unwrap();
+    let debit = total(&lines, |line| line.debit);
+    assert!(
+        debit >= debited && debit <= won(200) && debit > won(200 - WINDOW),
+        "{debit}"
+    );
+    assert!(total(&lines, |line| line.tax) > won(16), "{lines:?}");
+    let left = street.world.wallet("bob").unwrap().posted;
+    assert_eq!(left.checked_add(debit), Some(won(10_000)));
+    street.world.check_money().unwrap();
 }

@@ -147,7 +147,7 @@ pub struct Get {
     /// Put it in the place of a file that is there
     #[arg(long)]
     pub force: bool,
-    /// Agree to pay the site at most this, such as '500 KRW'
+    /// Agree to pay the site at most this, tax included, such as '500 KRW'
     #[arg(long, value_name = "AMOUNT")]
     pub pay: Option<String>,
     /// No progress bar
@@ -184,14 +184,14 @@ pub enum Consent {
     Agree {
         /// The site, or a page of it with a price, such as alice/reports/1
         site: String,
-        /// At most this in all, such as '2000 KRW'
+        /// At most this in all, tax included, such as '2000 KRW'
         #[arg(long, value_name = "AMOUNT")]
         max: String,
         /// Buy the pass that opens this path, where there is one
         #[arg(long, value_name = "PATH")]
         pass: Option<String>,
     },
-    /// Show what you agreed to, and what it has cost
+    /// Show what you agreed to, and what it has cost since
     List(Json),
     /// Take it back
     Withdraw {

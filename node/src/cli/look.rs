@@ -128,6 +128,11 @@ pub(super) async fn wallet(home: &Home, json: bool) -> Result<(), Failure> {
         row("can be spent now", &wallet.available),
         row("earned, not paid out", &wallet.earned),
     ]);
+    if let Some(tax) = &wallet.tax_on_top {
+        out::note(format!(
+            "prices are without the tax of {tax} that comes on top of them; what is held and what can be spent are with it"
+        ));
+    }
     Ok(())
 }
 
@@ -200,10 +205,19 @@ pub(super) async fn consents(home: &Home, json: bool) -> Result<(), Failure> {
         out::note("you have agreed to pay nobody");
     }
     let row = |one: &ConsentStatus| {
-        let spent = format!("{} of {} {}", one.spent, one.budget, one.currency);
-        vec![one.site.clone(), spent, one.since.clone()]
+        let spent = format!(
+            "{} of {} {}{}",
+            one.spent,
+            one.budget,
+            one.currency,
+            included(one)
+        );
+        vec![one.site.clone(), spent, format!("since {}", one.since)]
     };
     out::table(&consents.iter().map(row).collect::<Vec<_>>());
+    if !consents.is_empty() {
+        out::note("each new agreement counts from zero; `madang bill` shows all that was paid");
+    }
     Ok(())
 }
 
@@ -233,10 +247,21 @@ pub(super) async fn agree(
         String::new()
     };
     out::line(format!(
-        "agreed to pay {} up to {} {}{pass}",
-        agreed.site, agreed.budget, agreed.currency
+        "agreed to pay {} up to {} {}{}{pass}",
+        agreed.site,
+        agreed.budget,
+        agreed.currency,
+        included(&agreed)
     ));
     Ok(())
+}
+
+/// What the amounts are, where prices do not contain the tax.
+fn included(consent: &ConsentStatus) -> &'static str {
+    match consent.tax_on_top {
+        Some(_) => ", tax included",
+        None => "",
+    }
 }
 
 /// Takes an agreement back.

@@ -76,7 +76,7 @@ pub struct ProxyConfig {
     pub console: SocketAddr,
 }
 
-/// What this node's owner is ready to spend without being asked again.
+/// What this node's owner is ready to spend without being asked again: money that leaves the wallet, tax included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budgets {
     /// On one site.

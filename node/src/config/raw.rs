@@ -83,10 +83,10 @@ pub struct RawProxy {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBudget {
-    /// The most to be spent on one site before asking again.
+    /// The most to be spent on one site before asking again, tax included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_site: Option<String>,
-    /// The most to be spent in one day.
+    /// The most to be spent in one day, tax included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_day: Option<String>,
 }

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, Empty};
 use madang_protocol::{
     amount::{Amount, Currency},
     name::SiteName,
+    record::network::Tax,
     reject::Reject,
 };
 use serde::Deserialize;
@@ -91,8 +92,8 @@ async fn paid(
     let fetched = shop.fetch(site.clone(), request, Paying::AsAgreed).await;
     let response = fetched.map_err(|error| {
         if let FetchError::OverBudget(quote) = &error {
-            let currency = quote.tariff.currency;
-            return ended(&**shop, &site, currency, Reject::BUDGET_EXCEEDED);
+            let money = (quote.tariff.currency, quote.tax);
+            return ended(&**shop, &site, money, Reject::BUDGET_EXCEEDED);
         }
         error.into()
     })?;
@@ -249,9 +250,10 @@ fn answer(
     parts
         .headers
         .insert(ANSWERED_BY, HeaderValue::from_static("site"));
-    let currency = node.standing.borrow().descriptor.currency;
+    let descriptor = &node.standing.borrow().descriptor;
+    let (currency, tax) = (descriptor.currency, descriptor.tax);
     let shop = Arc::clone(shop);
-    let words = move |reject| ended(&*shop, &site, currency, reject);
+    let words = move |reject| ended(&*shop, &site, (currency, tax), reject);
     Ok(Response::from_parts(
         parts,
         Answer::new(Told::new(body, words)),
@@ -259,7 +261,12 @@ fn answer(
 }
 
 /// Why this node ended an answer of `site` early.
-fn ended(shop: &dyn Shop, site: &SiteName, currency: Currency, reject: Reject) -> Problem {
+fn ended(
+    shop: &dyn Shop,
+    site: &SiteName,
+    (currency, tax): (Currency, Tax),
+    reject: Reject,
+) -> Problem {
     let standing = shop.standing();
     let mine = standing.iter().find(|one| one.agreement.site == *site);
     match mine {
@@ -268,8 +275,9 @@ fn ended(shop: &dyn Shop, site: &SiteName, currency: Currency, reject: Reject) -
             reject.slug(),
             // What was spent is known a second later, when the last receipt is signed.
             format!(
-                "the budget of {} {currency} for {site}, or the one for today, is used up; the same command with --pay AMOUNT goes on",
-                mine.agreement.budget
+                "the budget of {} {currency}{} for {site}, or the one for today, is used up; the same command with --pay AMOUNT goes on",
+                mine.agreement.budget,
+                included(tax)
             ),
         ),
         Some(_) | None => reject.into(),
@@ -277,14 +285,16 @@ fn ended(shop: &dyn Shop, site: &SiteName, currency: Currency, reject: Reject) -
 }
 
 fn consent(node: &Node, standing: &crate::fetch::Standing) -> ConsentStatus {
-    let currency = node.standing.borrow().descriptor.currency;
+    let descriptor = node.standing.borrow().descriptor.clone();
     let agreement = &standing.agreement;
     ConsentStatus {
         site: agreement.site.to_string(),
         tariff: agreement.tariff.to_string(),
-        currency: currency.to_string(),
+        currency: descriptor.currency.to_string(),
+        tax_on_top: descriptor.tax.on_top().map(|tax| tax.to_string()),
         budget: agreement.budget.to_string(),
         spent: standing.spent.to_string(),
+        due: standing.due.to_string(),
         buys_pass: !agreement.passes.is_empty(),
         since: standing.since.to_string(),
     }
@@ -294,8 +304,13 @@ fn consent(node: &Node, standing: &crate::fetch::Standing) -> ConsentStatus {
 fn costs(quote: &Quote) -> String {
     let rule = quote.tariff.rules.get(quote.rule);
     rule.map_or("something".to_owned(), |rule| {
-        model::price(rule, quote.tariff.currency)
+        model::price(rule, quote.tariff.currency, quote.tax)
     })
+}
+
+/// What a budget is, where prices do not contain the tax.
+fn included(tax: Tax) -> &'static str {
+    tax.on_top().map_or("", |_| ", tax included")
 }
 
 impl From<FetchError> for Problem {
@@ -319,17 +334,19 @@ impl From<FetchError> for Problem {
                 StatusCode::PAYMENT_REQUIRED,
                 "consent-needed",
                 format!(
-                    "this has a price ({}); agree with --pay AMOUNT",
-                    costs(&quote)
+                    "this has a price ({}); agree with --pay AMOUNT{}",
+                    costs(&quote),
+                    included(quote.tax)
                 ),
             ),
             FetchError::OverBudget(quote) => new(
                 StatusCode::PAYMENT_REQUIRED,
                 "budget-exceeded",
                 format!(
-                    "this would exceed your budget for {} ({}); agree to more with --pay AMOUNT",
+                    "this would exceed your budget for {} ({}); agree to more with --pay AMOUNT{}",
                     quote.site,
-                    costs(&quote)
+                    costs(&quote),
+                    included(quote.tax)
                 ),
             ),
             FetchError::DayUsedUp(_) => new(
@@ -350,8 +367,9 @@ impl From<FetchError> for Problem {
                 StatusCode::PAYMENT_REQUIRED,
                 "tariff-changed",
                 format!(
-                    "the prices have changed since you agreed (now {}); agree again with --pay AMOUNT",
-                    costs(&quote)
+                    "the prices have changed since you agreed (now {}); agree again with --pay AMOUNT{}",
+                    costs(&quote),
+                    included(quote.tax)
                 ),
             ),
             FetchError::AnchorAway => new(

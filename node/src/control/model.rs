@@ -5,6 +5,7 @@ use madang_protocol::{
     broker::{Bill, BillLine, Listing, Side, Wallet},
     record::{
         announcement::Announcement,
+        network::Tax,
         tariff::{Audience, Rule},
     },
     rules::price::Prices,
@@ -32,6 +33,8 @@ pub struct Status {
     pub network: String,
     /// The network's currency.
     pub currency: String,
+    /// The tax that comes on top of prices, such as `10 %`.
+    pub tax_on_top: Option<String>,
     /// `trying`, `admitted`, `by-passport`, `waiting` or `refused`.
     pub admission: String,
     /// Why the anchor refuses this device, where it does.
@@ -91,7 +94,7 @@ pub struct Unserve {
 pub struct Agree {
     /// The site.
     pub site: String,
-    /// At most this in all, with its currency.
+    /// At most this leaves the wallet in all, with its currency.
     pub max: String,
     /// A path that has the price that is agreed to; `/` without it.
     pub path: Option<String>,
@@ -108,13 +111,17 @@ pub struct ConsentStatus {
     pub tariff: String,
     /// Of the amounts.
     pub currency: String,
-    /// At most this in all.
+    /// The tax that comes on top of the site's prices, such as `10 %`; it is within the amounts here.
+    pub tax_on_top: Option<String>,
+    /// At most this leaves the wallet in all.
     pub budget: String,
-    /// Signed for since.
+    /// What leaves it for what was signed for since.
     pub spent: String,
+    /// What leaves it beside, for what was received and is not signed for yet.
+    pub due: String,
     /// Whether a pass is bought.
     pub buys_pass: bool,
-    /// When it was agreed.
+    /// When it was agreed, and counting began; the bill begins with the account.
     pub since: String,
 }
 
@@ -155,6 +162,8 @@ pub struct WalletView {
     pub handle: String,
     /// Of all amounts.
     pub currency: String,
+    /// The tax that comes on top of prices, such as `10 %`; it is within the amounts here.
+    pub tax_on_top: Option<String>,
     /// What is in the wallet.
     pub posted: String,
     /// What a postpaid account owes.
@@ -211,9 +220,11 @@ pub struct BillLineView {
     pub tax: String,
 }
 
-impl From<Wallet> for WalletView {
-    fn from(wallet: Wallet) -> Self {
+impl WalletView {
+    /// What stands on the account, in a network with this tax.
+    pub(super) fn of(wallet: &Wallet, tax: Tax) -> Self {
         Self {
+            tax_on_top: tax.on_top().map(|percent| percent.to_string()),
             handle: wallet.handle.to_string(),
             currency: wallet.currency.to_string(),
             posted: wallet.posted.to_string(),
@@ -314,9 +325,13 @@ pub(super) fn source(source: &Source) -> String {
     }
 }
 
-/// A rule as in `madang.toml`.
-pub(super) fn price(rule: &Rule, currency: Currency) -> String {
-    format!("{}={}", rule.pattern, Prices::of(rule, currency))
+/// A rule as in `madang.toml`, and the tax that comes on top of its prices.
+pub(super) fn price(rule: &Rule, currency: Currency, tax: Tax) -> String {
+    let prices = Prices::of(rule, currency);
+    match tax.on_top().filter(|_| rule.has_price()) {
+        Some(percent) => format!("{}={prices} + {percent} tax", rule.pattern),
+        None => format!("{}={prices}", rule.pattern),
+    }
 }
 
 /// The word and the reason.

@@ -76,6 +76,7 @@ async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
         peer: addresses.peer.to_string(),
         network: standing.descriptor.name.clone(),
         currency: standing.descriptor.currency.to_string(),
+        tax_on_top: standing.descriptor.tax.on_top().map(|tax| tax.to_string()),
         admission: admission.into(),
         refusal,
         anchor: node.client.endpoint().address().to_string(),
@@ -130,7 +131,7 @@ fn site_statuses(node: &Node) -> Vec<SiteStatus> {
 fn site_status(node: &Node, site: &SiteConfig) -> Option<SiteStatus> {
     let standing = node.standing.borrow();
     let name = site.name(&standing.handle).ok()?;
-    let currency = standing.descriptor.currency;
+    let (currency, tax) = (standing.descriptor.currency, standing.descriptor.tax);
     let prices = site.prices.iter();
     Some(SiteStatus {
         url: node.url(&name),
@@ -138,7 +139,7 @@ fn site_status(node: &Node, site: &SiteConfig) -> Option<SiteStatus> {
         title: site.title.clone(),
         audience: model::audience(site.audience),
         prices: prices
-            .map(|price| model::price(&price.rule, currency))
+            .map(|price| model::price(&price.rule, currency, tax))
             .collect(),
         is_up: node
             .published
@@ -235,7 +236,9 @@ fn sites_of_mesh(node: &Node) -> Vec<SiteListed> {
 }
 
 async fn wallet(State(node): State<Arc<Node>>) -> Result<Json<WalletView>, Problem> {
-    Ok(Json(node.client.wallet().await?.into()))
+    let wallet = node.client.wallet().await?;
+    let tax = node.standing.borrow().descriptor.tax;
+    Ok(Json(WalletView::of(&wallet, tax)))
 }
 
 /// `?before=ENTRY&limit=LINES`

@@ -22,7 +22,7 @@ pub struct Agreement {
     pub site: SiteName,
     /// At these prices and no others.
     pub tariff: TariffHash,
-    /// At most so much in all, until it is agreed again.
+    /// At most so much leaves the wallet in all, until it is agreed again: with a tax that comes on top of the prices.
     pub budget: Amount,
     /// Buy the passes of these rules instead of paying for each use.
     pub passes: BTreeSet<usize>,
@@ -56,8 +56,10 @@ impl Agreement {
 pub struct Standing {
     /// The agreement.
     pub agreement: Agreement,
-    /// What was signed for since.
+    /// What leaves the wallet for what was signed for since.
     pub spent: Amount,
+    /// What leaves it beside, for what was received and is not signed for yet.
+    pub due: Amount,
     /// When it was given.
     pub since: UnixMillis,
 }

@@ -2,7 +2,7 @@
 
 use madang_protocol::{
     name::SiteName,
-    record::{passport::Passport, tariff::Tariff},
+    record::{network::Tax, passport::Passport, tariff::Tariff},
     reject::Reject,
     sealed::Sealed,
     time::UnixMillis,
@@ -17,6 +17,8 @@ pub struct Quote {
     pub title: String,
     /// Its whole price list.
     pub tariff: Sealed<Tariff>,
+    /// The tax on it, as the issuer says.
+    pub tax: Tax,
     /// Who sells.
     pub seller: Sealed<Passport>,
     /// The rule of the price list that holds for `path`.

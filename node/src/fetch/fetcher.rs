@@ -134,7 +134,7 @@ impl Fetcher {
             else {
                 return self.ask_free(located, asking).await;
             };
-            let quote = quote(located, asking, tariff, rule);
+            let quote = self.quote(located, asking, tariff, rule);
             let paid = match self.ready(located, &quote).await {
                 Ok(paid) => paid,
                 Err(BuyError::TariffChanged) if attempt == 0 => {
@@ -227,9 +227,9 @@ impl Fetcher {
             StatusCode::PAYMENT_REQUIRED => {
                 let tariff = self.tariff(located).await?;
                 match rule_for(&tariff, &asking.path) {
-                    Some(rule) => Err(FetchError::NotAgreed(Box::new(quote(
-                        located, asking, tariff, rule,
-                    )))),
+                    Some(rule) => Err(FetchError::NotAgreed(Box::new(
+                        self.quote(located, asking, tariff, rule),
+                    ))),
                     None => Err(FetchError::PeerFault(Reject::TARIFF_UNKNOWN)),
                 }
             }
@@ -237,6 +237,24 @@ impl Fetcher {
                 Err(FetchError::NotAllowed(problem_code(response).await))
             }
             _ => Ok(cleaned(response)),
+        }
+    }
+
+    fn quote(
+        &self,
+        located: &Located,
+        asking: &Asking<'_>,
+        tariff: Sealed<Tariff>,
+        rule: usize,
+    ) -> Quote {
+        Quote {
+            site: asking.site.clone(),
+            title: located.announcement.title.clone(),
+            tariff,
+            tax: self.standing.borrow().descriptor.tax,
+            seller: located.passport.clone(),
+            rule,
+            path: asking.path.as_str().to_owned(),
         }
     }
 
@@ -436,17 +454,6 @@ fn bought(
         return Ok(response);
     }
     Ok(response.map(|body| paid.body(body, &head).boxed_unsync()))
-}
-
-fn quote(located: &Located, asking: &Asking<'_>, tariff: Sealed<Tariff>, rule: usize) -> Quote {
-    Quote {
-        site: asking.site.clone(),
-        title: located.announcement.title.clone(),
-        tariff,
-        seller: located.passport.clone(),
-        rule,
-        path: asking.path.as_str().to_owned(),
-    }
 }
 
 fn seller<'a>(located: &Located, quote: &'a Quote) -> Seller<'a> {

@@ -9,6 +9,7 @@ use madang_protocol::{
     name::SiteName,
     record::tariff::{Rule, Tariff},
     reject::{Reject, Score},
+    rules::settlement::debit_of,
     sealed::Sealed,
     session::{
         buyer::{Buyer, BuyerTerms},
@@ -126,11 +127,9 @@ impl Buying {
         }
         let hash = seller.tariff.tariff_hash();
         let priced = seller.tariff.rules.get(rule);
-        let (left, passes, since) = match self.0.parts.wallet.allowance(
-            seller.site,
-            hash,
-            priced.map_or(Amount::ZERO, crumb),
-        )? {
+        let least = debit_of(priced.map_or(Amount::ZERO, crumb), self.tax());
+        let allowance = self.0.parts.wallet.allowance(seller.site, hash, least)?;
+        let (left, passes, since) = match allowance {
             Allowance::Granted {
                 left,
                 passes,
@@ -204,6 +203,7 @@ impl Buying {
             .rules
             .get(rule)
             .map_or(Amount::ZERO, |rule| rule.per_request);
+        let least = debit_of(least, self.tax());
         let left = match self.0.parts.wallet.allowance(seller.site, hash, least)? {
             Allowance::Granted { left, .. } => left,
             Allowance::UsedUp => return Err(BuyError::OverBudget),

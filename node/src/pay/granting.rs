@@ -7,12 +7,13 @@ use madang_protocol::{
     limits::GRANT_AMOUNT_MAX,
     record::{
         grant::Grant,
-        network::TaxMode,
+        network::Tax,
         passport::Passport,
         request::GrantRequest,
         tariff::{Rule, Tariff},
     },
     reject::Reject,
+    rules::settlement::amount_within,
     sealed::{Sealed, Unverified},
 };
 
@@ -28,7 +29,8 @@ const GRANT_UNITS: u64 = 2_000;
 const COVERED_USES: u64 = 4;
 
 impl Buying {
-    /// Presents a grant for `purchase` at the prices of `tariff`: one that is in hand, or a new one of at most `left`.
+    /// Presents a grant for `purchase` at the prices of `tariff`: one that is in hand, or a new one for which at most `left` leaves the
+    /// wallet.
     pub(super) async fn present(
         &self,
         purchase: &Purchase,
@@ -47,7 +49,7 @@ impl Buying {
             .rules
             .get(rule)
             .map_or(Amount::ZERO, sensible)
-            .min(left)
+            .min(amount_within(left, self.tax()))
             .min(GRANT_AMOUNT_MAX);
         if wanted.is_zero() {
             return Err(BuyError::OverBudget);
@@ -191,13 +193,12 @@ impl Buying {
             .wallet()
             .await
             .map_err(|_| BuyError::AnchorAway)?;
-        let tax = self.0.parts.standing.borrow().descriptor.tax;
-        let available = u128::from(wallet.available.micros());
-        let net = match tax.mode {
-            TaxMode::Inclusive => available,
-            TaxMode::Exclusive => available * 10_000 / (10_000 + u128::from(tax.rate_bp)),
-        };
-        Ok(Amount::from_micros(u64::try_from(net).unwrap_or(u64::MAX)))
+        Ok(amount_within(wallet.available, self.tax()))
+    }
+
+    /// The tax that a new grant carries, as far as the issuer has said.
+    pub(super) fn tax(&self) -> Tax {
+        self.0.parts.standing.borrow().descriptor.tax
     }
 }
 

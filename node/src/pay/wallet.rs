@@ -1,4 +1,4 @@
-//! What this node's owner agreed to pay, and how much of it is left.
+//! What this node's owner agreed to pay, and how much of it is left: money that leaves the wallet, with a tax that comes on top of prices.
 //!
 //! All sessions count under one lock: what one has counted and not signed for is taken from what another may count. So however many there are of a
 //! site or in a day, what they sign for together is never more than was agreed.
@@ -45,7 +45,7 @@ pub(super) struct SessionNumber(u64);
 pub(super) enum Allowance {
     /// At most so much, and passes for these rules.
     Granted {
-        /// What is left of the site's and the day's budgets.
+        /// What is left of the site's and the day's budgets, with a tax that comes on top.
         left: Amount,
         /// The rules whose passes were chosen.
         passes: BTreeSet<usize>,
@@ -119,11 +119,8 @@ impl Wallet {
         let Some(row) = agreement.filter(|row| row.stopped.is_none()) else {
             return Ok(Amount::ZERO);
         };
-        let sum = |amounts: &mut dyn Iterator<Item = &(SiteName, Amount)>| {
-            amounts.fold(Amount::ZERO, |sum, (_, amount)| sum.saturating_add(*amount))
-        };
-        let of_site = sum(&mut unsigned.values().filter(|(other, _)| other == site));
-        let of_all = sum(&mut unsigned.values());
+        let of_site = sum(unsigned.values().filter(|(other, _)| other == site));
+        let of_all = sum(unsigned.values());
         let today = self.0.store.spent_on(self.0.clock.now().day())?;
         let left_today = self.0.budgets.per_day.saturating_sub(today);
         let left = row.budget.saturating_sub(row.spent);
@@ -133,7 +130,7 @@ impl Wallet {
     }
 
     /// What may be spent on `site` at the prices of `tariff`, now.
-    /// With less than `least` left nothing could be had.
+    /// With less than `least` left, tax included, nothing could be had.
     pub(super) fn allowance(
         &self,
         site: &SiteName,
@@ -205,6 +202,8 @@ impl Consents for Wallet {
     }
 
     fn standing(&self) -> Vec<Standing> {
+        // Nobody signs meanwhile: nothing is missing here, and nothing is there twice.
+        let unsigned = self.0.unsigned.lock();
         let rows = self.0.store.agreements().unwrap_or_else(|error| {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -212,6 +211,10 @@ impl Consents for Wallet {
             );
             Vec::new()
         });
+        let standing = |row: AgreementRow| {
+            let due = sum(unsigned.values().filter(|(site, _)| *site == row.site));
+            standing(row, due)
+        };
         rows.into_iter().map(standing).collect()
     }
 
@@ -220,7 +223,11 @@ impl Consents for Wallet {
     }
 }
 
-fn standing(row: AgreementRow) -> Standing {
+fn sum<'a>(amounts: impl Iterator<Item = &'a (SiteName, Amount)>) -> Amount {
+    amounts.fold(Amount::ZERO, |sum, (_, amount)| sum.saturating_add(*amount))
+}
+
+fn standing(row: AgreementRow, due: Amount) -> Standing {
     let agreement = Agreement {
         site: row.site,
         tariff: row.tariff,
@@ -230,6 +237,7 @@ fn standing(row: AgreementRow) -> Standing {
     Standing {
         agreement,
         spent: row.spent,
+        due,
         since: row.since,
     }
 }

@@ -117,7 +117,8 @@ fn price(error: &FetchError) -> Option<String> {
         | FetchError::NoCredit(quote)
         | FetchError::TariffChanged(quote) => {
             let rule = quote.tariff.rules.get(quote.rule)?;
-            Some(prices::lines(Language::English, rule, quote.tariff.currency).join(" + "))
+            let terms = prices::Terms::of(quote, Language::English);
+            Some(prices::lines(terms, rule).join("; "))
         }
         FetchError::UnknownSite
         | FetchError::Offline { .. }

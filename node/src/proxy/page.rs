@@ -34,7 +34,7 @@ pub(super) fn go_on(
         div.card {
             h1 { (title) }
             p { (language.say("You followed a link from another site to ", "다른 사이트의 링크를 따라 들어오셨습니다: ")) strong { (site) } "." }
-            (prices::table(language, &quote.tariff, quote.rule))
+            (prices::table(language, quote))
             p.soft { (language.say("You agreed to pay this site before. Nothing is paid until you go on.", "이 사이트의 요금에는 이미 동의하셨습니다. 계속하기 전에는 결제되지 않습니다.")) }
             div.row { a.button href=(target) { (language.say("Go on", "계속")) } }
         }
@@ -80,7 +80,7 @@ pub(super) fn consent(language: Language, asking: &Asking<'_>) -> Response<Body>
                 @if quote.title.is_empty() { strong { (quote.site) } } @else { strong { (quote.title) } " · " (quote.site) }
                 br; (language.say("Served by", "제공자:")) " " (quote.seller.handle)
             }
-            (prices::table(language, tariff, quote.rule))
+            (prices::table(language, quote))
             p.soft { (language.say("You asked for", "요청한 페이지:")) " " code { (asking.target) } }
             form method="post" {
                 @if let Some(wrong) = asking.wrong { p.wrong role="alert" { (wrong) } }
@@ -90,12 +90,12 @@ pub(super) fn consent(language: Language, asking: &Asking<'_>) -> Response<Body>
                         @if !only_pass { label { input type="radio" name="how" value="use" checked; " " (language.say("For what I use", "사용한 만큼")) } }
                         label {
                             input type="radio" name="how" value="pass" checked[only_pass]; " "
-                            (prices::pass(language, &pass, tariff.currency))
+                            (prices::pass(prices::Terms::of(quote, language), &pass))
                         }
                     }
                 } @else { input type="hidden" name="how" value="use"; }
                 label for="budget" { (language.say("Pay this site at most", "이 사이트에 쓸 최대 금액")) }
-                p.amount { input #budget type="text" name="budget" inputmode="decimal" autocomplete="off" required value=(asking.budget); " " (tariff.currency) }
+                p.amount { input #budget type="text" name="budget" inputmode="decimal" autocomplete="off" required value=(asking.budget); " " (tariff.currency) " " (prices::included(language, quote.tax)) }
                 p.soft { (language.say("In all, not each time. You are asked again when it is used up or a price changes.", "한 번이 아니라 모두 합한 금액입니다. 다 쓰거나 가격이 바뀌면 다시 여쭤봅니다.")) }
                 div.row {
                     button type="submit" { (language.say("Agree", "동의")) }
@@ -117,11 +117,15 @@ pub(super) fn agreements(
     let content = html! {
         h1 { (title) }
         @if standing.is_empty() { p.soft { (language.say("None. The first paid page of a site asks you.", "없습니다. 유료 페이지를 처음 열 때 여쭤봅니다.")) } }
+        @if !standing.is_empty() { p.soft { (language.say(
+            "What left your wallet, tax included, of what you agreed to. Each new agreement counts from zero; the bill has all of it.",
+            "동의한 금액 가운데 지갑에서 나간 금액입니다(세금 포함). 새로 동의하면 0부터 다시 집계하며, 전체 내역은 청구서에 있습니다.",
+        )) } }
         @for one in standing {
             div.card {
                 h2 { (one.agreement.site) }
                 p { (one.spent) " / " (one.agreement.budget) " " (currency) }
-                p.soft { (language.say("since", "동의한 때")) " " (one.since) }
+                p.soft { (language.say("counted since", "집계 시작:")) " " (when(one.since)) }
                 form method="post" action="/withdraw" {
                     input type="hidden" name="site" value=(one.agreement.site);
                     button.quiet type="submit" { (language.say("Take back", "동의 철회")) }

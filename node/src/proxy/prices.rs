@@ -1,23 +1,46 @@
-//! Price lists as a visitor reads them.
+//! Price lists as a visitor reads them. A tax that comes on top of a price is said beside it.
 
 use madang_protocol::{
     amount::{Amount, Currency},
-    record::tariff::{PassOffer, Quota, Rule, Tariff},
+    record::{
+        network::Tax,
+        tariff::{PassOffer, Quota, Rule},
+    },
 };
 use maud::{Markup, html};
 
 use super::words::Language;
+use crate::fetch::Quote;
 
-/// The price of the rule at index `here` in large letters, and the whole list where there is more of it.
-pub(super) fn table(language: Language, tariff: &Tariff, here: usize) -> Markup {
+/// In what prices are said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) language: Language,
+    pub(super) currency: Currency,
+    pub(super) tax: Tax,
+}
+
+impl Terms {
+    pub(super) fn of(quote: &Quote, language: Language) -> Self {
+        Self {
+            language,
+            currency: quote.tariff.currency,
+            tax: quote.tax,
+        }
+    }
+}
+
+/// The price of the quote's rule in large letters, and the whole list where there is more of it.
+pub(super) fn table(language: Language, quote: &Quote) -> Markup {
+    let (tariff, terms) = (&quote.tariff, Terms::of(quote, language));
     let priced: Vec<&Rule> = tariff
         .rules
         .iter()
         .filter(|rule| rule.has_price())
         .collect();
     html! {
-        @if let Some(rule) = tariff.rules.get(here) {
-            @for line in lines(language, rule, tariff.currency) { p.price { (line) } }
+        @if let Some(rule) = tariff.rules.get(quote.rule) {
+            @for line in lines(terms, rule) { p.price { (line) } }
             @if let Some(free) = free(language, rule) { p.free { (free) } }
         }
         @if priced.len() > 1 {
@@ -27,7 +50,7 @@ pub(super) fn table(language: Language, tariff: &Tariff, here: usize) -> Markup 
                 tbody { @for rule in priced { tr {
                     td { code { (rule.pattern) } }
                     td {
-                        (lines(language, rule, tariff.currency).join(" + "))
+                        (lines(terms, rule).join("; "))
                         @if let Some(free) = free(language, rule) { br; span.soft { (free) } }
                     }
                 } } }
@@ -37,7 +60,7 @@ pub(super) fn table(language: Language, tariff: &Tariff, here: usize) -> Markup 
 }
 
 /// What a rule costs, a line for each unit.
-pub(super) fn lines(language: Language, rule: &Rule, currency: Currency) -> Vec<String> {
+pub(super) fn lines(terms: Terms, rule: &Rule) -> Vec<String> {
     let units = [
         (rule.per_request, "per request", "1회당"),
         (rule.per_mib, "per MiB", "1 MiB당"),
@@ -46,24 +69,45 @@ pub(super) fn lines(language: Language, rule: &Rule, currency: Currency) -> Vec<
     let mut lines: Vec<String> = units
         .iter()
         .filter(|(price, ..)| !price.is_zero())
-        .map(|(price, english, korean)| match language {
-            Language::English => format!("{} {english}", money(*price, currency)),
-            Language::Korean => format!("{korean} {}", money(*price, currency)),
+        .map(|(price, english, korean)| {
+            let price = taxed(terms, *price);
+            match terms.language {
+                Language::English => format!("{price} {english}"),
+                Language::Korean => format!("{korean} {price}"),
+            }
         })
         .collect();
     if let (true, Some(offer)) = (lines.is_empty(), rule.pass) {
-        lines.push(pass(language, &offer, currency));
+        lines.push(pass(terms, &offer));
     }
     lines
 }
 
 /// A pass and its price.
-pub(super) fn pass(language: Language, offer: &PassOffer, currency: Currency) -> String {
-    let (days, price) = (offer.days, money(offer.price, currency));
-    match (language, days) {
+pub(super) fn pass(terms: Terms, offer: &PassOffer) -> String {
+    let (days, price) = (offer.days, taxed(terms, offer.price));
+    match (terms.language, days) {
         (Language::English, 1) => format!("{price} for a day"),
         (Language::English, _) => format!("{price} for {days} days"),
         (Language::Korean, _) => format!("{days}일 이용권 {price}"),
+    }
+}
+
+/// That an amount is what leaves the wallet, where that is not the price alone.
+pub(super) fn included(language: Language, tax: Tax) -> &'static str {
+    match tax.on_top() {
+        Some(_) => language.say("tax included", "세금 포함"),
+        None => "",
+    }
+}
+
+/// A price, and the tax that comes on top of it.
+fn taxed(terms: Terms, price: Amount) -> String {
+    let price = money(price, terms.currency);
+    match (terms.tax.on_top(), terms.language) {
+        (None, _) => price,
+        (Some(percent), Language::English) => format!("{price} + {percent} tax"),
+        (Some(percent), Language::Korean) => format!("{price} + 세금 {percent}"),
     }
 }
 
@@ -145,14 +189,22 @@ fn money(amount: Amount, currency: Currency) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use madang_protocol::{record::tariff::Audience, rules::price::parse_rule};
+    use madang_protocol::{
+        record::{network::TaxMode, tariff::Audience},
+        rules::price::parse_rule,
+    };
 
     use super::*;
 
-    fn read(text: &str) -> [String; 2] {
+    fn read(text: &str, tax: Tax) -> [String; 2] {
         let (rule, _) = parse_rule(&format!("/**={text}"), Audience::Anyone).unwrap();
         [Language::English, Language::Korean].map(|language| {
-            let mut words = lines(language, &rule, Currency::KRW);
+            let terms = Terms {
+                language,
+                currency: Currency::KRW,
+                tax,
+            };
+            let mut words = lines(terms, &rule);
             words.extend(free(language, &rule));
             words.join("; ")
         })
@@ -180,7 +232,33 @@ mod tests {
                 "1 MiB당 2 KRW; 30일마다 1536 KiB, 90분 무료",
             ),
         ] {
-            assert_eq!(read(written), [english, korean], "{written}");
+            assert_eq!(read(written, Tax::NONE), [english, korean], "{written}");
+        }
+    }
+
+    #[test]
+    fn a_tax_on_top_is_said_beside_each_price_and_one_within_it_is_not() {
+        let tax = |mode| Tax {
+            rate_bp: 1_000,
+            mode,
+        };
+        for (written, english, korean) in [
+            (
+                "500 KRW",
+                "500 KRW + 10 % tax per request",
+                "1회당 500 KRW + 세금 10 %",
+            ),
+            (
+                "9000 KRW/30d",
+                "9,000 KRW + 10 % tax for 30 days",
+                "30일 이용권 9,000 KRW + 세금 10 %",
+            ),
+        ] {
+            assert_eq!(read(written, tax(TaxMode::Exclusive)), [english, korean]);
+            assert_eq!(
+                read(written, tax(TaxMode::Inclusive)),
+                read(written, Tax::NONE)
+            );
         }
     }
 }

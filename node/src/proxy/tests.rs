@@ -17,6 +17,7 @@ use madang_protocol::{
     ids::{AccountId, KeyId, NetworkId, PublicKey},
     name::SiteName,
     record::{
+        network::Tax,
         passport::{Passport, Role},
         tariff::{Audience, Quota, Rule, Tariff},
     },
@@ -115,6 +116,7 @@ impl Consents for Network {
             .map(|agreement| Standing {
                 agreement: agreement.clone(),
                 spent: Amount::ZERO,
+                due: Amount::ZERO,
                 since: UnixMillis(0),
             })
             .collect()
@@ -168,6 +170,7 @@ fn quote() -> Quote {
         site,
         title: "Alice's garden".into(),
         tariff: Sealed::sign(tariff, network, &device).unwrap(),
+        tax: Tax::NONE,
         seller: Sealed::sign(passport, network, &issuer).unwrap(),
         rule: 0,
         path: "/report".into(),

@@ -39,7 +39,7 @@ impl NodeStore {
             .collect())
     }
 
-    /// What was signed for on `day`.
+    /// What leaves the wallet for what was signed for on `day`.
     pub fn spent_on(&self, day: Day) -> Result<Amount, StoreRead> {
         Ok(self.one(DAYS, &day.0.to_be_bytes())?.unwrap_or_default())
     }

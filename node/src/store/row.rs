@@ -56,13 +56,13 @@ pub struct AgreementRow {
     pub site: SiteName,
     /// At these prices.
     pub tariff: TariffHash,
-    /// At most so much in all.
+    /// At most so much is to leave the wallet in all.
     pub budget: Amount,
     /// Buy the passes of these rules.
     pub passes: BTreeSet<u16>,
     /// When it was given.
     pub since: UnixMillis,
-    /// What was signed for under it.
+    /// What leaves the wallet for what was signed for under it.
     pub spent: Amount,
     /// When the site was stopped for not delivering.
     pub stopped: Option<UnixMillis>,

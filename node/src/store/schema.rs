@@ -9,10 +9,11 @@ use madang_protocol::{
     name::SiteName,
     record::{
         grant::Grant,
+        network::Tax,
         receipt::Receipt,
         settlement::{Judgement, SettleBatch, Verdict},
     },
-    rules::metering::RequestKey,
+    rules::{metering::RequestKey, settlement::debit_of},
     sealed::Unverified,
     time::{Day, MILLIS_PER_DAY, UnixMillis},
 };
@@ -46,7 +47,7 @@ pub(super) const GRANTS: u8 = 8;
 pub(super) const SIGNED: u8 = 9;
 /// [`AgreementRow`] by site.
 pub(super) const AGREEMENTS: u8 = 10;
-/// What was signed for, by day.
+/// What left the wallet for what was signed for, by day.
 pub(super) const DAYS: u8 = 11;
 /// Grants that the anchor must be told are done.
 pub(super) const TO_CLOSE: u8 = 12;
@@ -64,7 +65,7 @@ pub(super) const SERVED_KEYS: u8 = 16;
 pub(super) struct NodeSchema;
 
 impl Schema for NodeSchema {
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&self, _seq: u64, payload: &[u8], rows: &mut Rows<'_>) -> Result<(), ApplyError> {
         match read::<Event>(payload)? {
@@ -211,7 +212,7 @@ fn sale_forgotten(rows: &mut Rows<'_>, grant: GrantId) -> Result<(), ApplyError>
     Ok(())
 }
 
-/// What was signed more than before counts against the site's agreement and the day.
+/// What leaves the wallet for what was signed more than before counts against the site's agreement and the day.
 fn receipt_signed(rows: &mut Rows<'_>, receipt: &Unverified<Receipt>) -> Result<(), ApplyError> {
     let signed = receipt.claims();
     let before: Option<Unverified<Receipt>> = get(rows, SIGNED, &signed.grant.0)?;
@@ -221,16 +222,18 @@ fn receipt_signed(rows: &mut Rows<'_>, receipt: &Unverified<Receipt>) -> Result<
     {
         return Ok(());
     }
-    if let Some(row) = get::<GrantRow>(rows, GRANTS, &signed.grant.0)? {
-        passes_bought(rows, &row, before.as_ref().map(Unverified::claims), signed)?;
+    let row: Option<GrantRow> = get(rows, GRANTS, &signed.grant.0)?;
+    if let Some(row) = &row {
+        passes_bought(rows, row, before.as_ref().map(Unverified::claims), signed)?;
     }
+    let tax = row.as_ref().map_or(Tax::NONE, |row| row.grant.claims().tax);
     let before = before.map_or(Amount::ZERO, |before| before.claims().amount);
-    let more = signed.amount.saturating_sub(before);
+    let more = debit_of(signed.amount, tax).saturating_sub(debit_of(before, tax));
     put(rows, SIGNED, &signed.grant.0, receipt)?;
     let Day(day) = signed.time.day();
     let today: Amount = get(rows, DAYS, &day.to_be_bytes())?.unwrap_or_default();
     put(rows, DAYS, &day.to_be_bytes(), &today.saturating_add(more))?;
-    if let Some(row) = get::<GrantRow>(rows, GRANTS, &signed.grant.0)? {
+    if let Some(row) = row {
         let site = row.grant.claims().site.to_string();
         change::<AgreementRow>(rows, AGREEMENTS, site.as_bytes(), |row| {
             row.spent = row.spent.saturating_add(more)

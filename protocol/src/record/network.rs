@@ -1,5 +1,7 @@
 //! [`NetworkDescriptor`]: the issuer says what the network is and where to enter it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{addresses, require, text};
@@ -40,8 +42,39 @@ impl Tax {
         mode: TaxMode::Inclusive,
     };
 
+    /// The tax that comes on top of prices, if one does: whoever says a price says it beside it.
+    pub const fn on_top(self) -> Option<Percent> {
+        match self.on_top_bp() {
+            0 => None,
+            rate_bp => Some(Percent(rate_bp)),
+        }
+    }
+
+    /// The rate of a tax that comes on top of prices, in basis points; 0 where prices contain it.
+    pub const fn on_top_bp(self) -> u16 {
+        match self.mode {
+            TaxMode::Inclusive => 0,
+            TaxMode::Exclusive => self.rate_bp,
+        }
+    }
+
     pub(super) fn check(self) -> Result<(), Reject> {
         require(self.rate_bp <= BASIS_POINTS)
+    }
+}
+
+/// A rate in basis points, for people: `10 %`, `7.5 %`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u16);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, hundredths) = (self.0 / 100, self.0 % 100);
+        if hundredths == 0 {
+            return write!(f, "{whole} %");
+        }
+        let fraction = format!("{hundredths:02}");
+        write!(f, "{whole}.{} %", fraction.trim_end_matches('0'))
     }
 }
 
@@ -92,5 +125,28 @@ impl Record for NetworkDescriptor {
         self.bootstrap
             .chunks(crate::limits::ADDRESSES_MAX)
             .try_for_each(addresses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tax_is_said_where_it_comes_on_top() {
+        let said = |rate_bp, mode| {
+            let on_top = Tax { rate_bp, mode }.on_top();
+            on_top.map(|percent| percent.to_string())
+        };
+        assert_eq!(said(1_000, TaxMode::Inclusive), None);
+        assert_eq!(said(0, TaxMode::Exclusive), None);
+        for (rate_bp, text) in [
+            (1_000, "10 %"),
+            (750, "7.5 %"),
+            (5, "0.05 %"),
+            (825, "8.25 %"),
+        ] {
+            assert_eq!(said(rate_bp, TaxMode::Exclusive).as_deref(), Some(text));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! * R-24 `debit = seller + commission + tax`, always.
 //! * R-25 Tax and commission are rounded down; the commission is a share of the amount without tax; the seller gains what rounding leaves.
 //! * R-26 No part falls when the amount grows, so that no settlement ever takes anything back.
+//! * R-27 A budget is money that leaves the wallet: what may be signed for within it is the most whose debit does not exceed it.
 
 use crate::{
     amount::Amount,
@@ -56,7 +57,7 @@ pub fn split(amount: Amount, tax: Tax, commission_bp: u16) -> Result<Split, Reje
             let tax = share(micros, rate, whole + rate);
             (micros - tax, tax)
         }
-        TaxMode::Exclusive => (micros, share(micros, rate, whole)),
+        TaxMode::Exclusive => (micros, tax_on_top(amount, tax).micros()),
     };
     let commission = share(net, u64::from(commission_bp), whole);
     Ok(Split {
@@ -65,6 +66,29 @@ pub fn split(amount: Amount, tax: Tax, commission_bp: u16) -> Result<Split, Reje
         commission: Amount::from_micros(commission),
         tax: Amount::from_micros(tax),
     })
+}
+
+/// What leaves the wallet for `amount`, rounded as [`split`] rounds: the amount and a tax that comes on top; at most [`Amount::MAX`].
+pub fn debit_of(amount: Amount, tax: Tax) -> Amount {
+    amount.saturating_add(tax_on_top(amount, tax))
+}
+
+/// the most that may be signed for while no more than `debit_max` leaves the wallet: one base unit more would take more.
+pub fn amount_within(debit_max: Amount, tax: Tax) -> Amount {
+    match tax.mode {
+        TaxMode::Inclusive => debit_max,
+        TaxMode::Exclusive => {
+            // The largest `n` with `floor(n × (whole + rate) ÷ whole) ≤ debit_max`.
+            let (rate, whole) = (u128::from(tax.rate_bp), u128::from(BASIS_POINTS));
+            let within = ((u128::from(debit_max.micros()) + 1) * whole - 1) / (whole + rate);
+            u64::try_from(within).map_or(debit_max, Amount::from_micros)
+        }
+    }
+}
+
+fn tax_on_top(amount: Amount, tax: Tax) -> Amount {
+    let rate = u64::from(tax.on_top_bp());
+    Amount::from_micros(share(amount.micros(), rate, u64::from(BASIS_POINTS)))
 }
 
 /// What is held on the buyer's wallet for a grant of at most `amount_max`: what it would pay for all of it.
@@ -132,7 +156,37 @@ mod tests {
         );
     }
 
+    #[test]
+    fn r_27_examples_by_hand() {
+        let within = |most, rate_bp, exclusive| {
+            amount_within(Amount::from_micros(most), tax(rate_bp, exclusive)).micros()
+        };
+        assert_eq!(within(1_100, 1_000, true), 1_000);
+        assert_eq!(within(1_100, 1_000, false), 1_100);
+        // 10 would take 11; 9 takes 9.
+        assert_eq!(within(10, 1_000, true), 9);
+        assert_eq!(within(1, 10_000, true), 0);
+        assert_eq!(within(u64::MAX, 0, true), u64::MAX);
+    }
+
     proptest! {
+        #[test]
+        fn r_27_what_is_within_a_budget_is_all_that_is(
+            most in prop_oneof![0..10_000_u64, 0..GRANT_AMOUNT_MAX.micros()],
+            rate_bp in 0..=BASIS_POINTS,
+            commission_bp in 0..=BASIS_POINTS,
+            exclusive: bool,
+        ) {
+            let (most, rate) = (Amount::from_micros(most), tax(rate_bp, exclusive));
+            let within = amount_within(most, rate);
+            let split_of = |amount| split(amount, rate, commission_bp).unwrap().debit;
+            prop_assert_eq!(debit_of(within, rate), split_of(within));
+            prop_assert!(split_of(within) <= most);
+            if within < GRANT_AMOUNT_MAX {
+                prop_assert!(split_of(within.saturating_add(Amount::from_micros(1))) > most);
+            }
+        }
+
         #[test]
         fn r_24_and_r_26_nothing_is_lost_and_nothing_falls(
             amount in prop_oneof![0..10_000_u64, 0..GRANT_AMOUNT_MAX.micros()],

@@ -33,7 +33,7 @@ use crate::{
     name::SiteName,
     record::{grant::Grant, passport::Passport, receipt::Receipt, tariff::Tariff},
     reject::Reject,
-    rules::{metering::RequestKey, rating::Value},
+    rules::{metering::RequestKey, rating::Value, settlement::amount_within},
     sealed::Sealed,
     time::UnixMillis,
 };
@@ -71,7 +71,7 @@ pub struct BuyerTerms {
     pub site: SiteName,
     /// The seller's device, as the connection authenticated it.
     pub seller: PublicKey,
-    /// The most to be signed in this session, over all its grants, before a tax that comes on top.
+    /// The most that is to leave the wallet for this session, over all its grants, with a tax that comes on top.
     pub budget: Amount,
     /// How long a paid body may keep the buyer waiting for its first octet.
     pub patience: Duration,
@@ -188,7 +188,7 @@ pub struct Buyer {
     /// Presented, and not accepted yet.
     next: Option<Tab>,
     former: Vec<Tab>,
-    /// Signed for under grants that are final.
+    /// What leaves the wallet for grants that are final.
     spent: Amount,
     passes: Vec<(String, UnixMillis)>,
     responses: BTreeMap<ResponseId, Response>,
@@ -252,16 +252,18 @@ impl Buyer {
         }
     }
 
-    /// What was signed for in this session, over all its grants.
+    /// What leaves the wallet for what was signed in this session, over all its grants, each with its own tax.
     pub fn signed(&self) -> Amount {
-        self.tabs()
-            .fold(self.spent, |sum, tab| sum.saturating_add(tab.signed()))
+        self.tabs().fold(self.spent, |sum, tab| {
+            sum.saturating_add(tab.debit_of(tab.signed()))
+        })
     }
 
-    /// What is counted in this session, signed or not.
+    /// What leaves the wallet for what is counted in this session, signed or not.
     pub fn counted(&self) -> Amount {
-        self.tabs()
-            .fold(self.spent, |sum, tab| sum.saturating_add(tab.amount()))
+        self.tabs().fold(self.spent, |sum, tab| {
+            sum.saturating_add(tab.debit_of(tab.amount()))
+        })
     }
 
     /// The grant in use.
@@ -289,7 +291,7 @@ impl Buyer {
         self.stopped
     }
 
-    /// The most to be signed in this session from now on; what is signed stays signed.
+    /// The most that is to leave the wallet for this session from now on; what is signed stays signed.
     pub fn set_budget(&mut self, budget: Amount) {
         self.terms.budget = budget;
     }
@@ -360,11 +362,12 @@ impl Buyer {
             .find(|tab| tab.id() == id)
     }
 
-    /// The most that `tab` may come to: its grant's amount, and what the budget leaves beside the other grants.
+    /// The most that `tab` may come to: its grant's amount, and what the budget leaves beside the other grants.
     fn limit_of(&self, tab: &Tab) -> Amount {
-        let others = self.counted().saturating_sub(tab.amount());
+        let own = tab.debit_of(tab.amount());
+        let others = self.counted().saturating_sub(own);
         let left = self.terms.budget.saturating_sub(others);
-        tab.grant.amount_max.min(left)
+        tab.grant.amount_max.min(amount_within(left, tab.grant.tax))
     }
 
     fn half_window(&self) -> Value {

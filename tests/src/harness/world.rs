@@ -24,7 +24,7 @@ use tokio::task::spawn_blocking;
 
 use super::Pc;
 
-/// The tax within each price, in basis points.
+/// The tax within each price, or on top of it, in basis points.
 pub const TAX_BP: u64 = 1_000;
 /// The provider's share of what is left, in basis points.
 pub const COMMISSION_BP: u16 = 500;
@@ -42,6 +42,7 @@ pub struct World {
     folder: TempDir,
     anchor: Option<Running>,
     address: SocketAddr,
+    tax_mode: &'static str,
     accounts: BTreeMap<String, Subscriber>,
     top_ups: u8,
     pcs: BTreeMap<String, Pc>,
@@ -58,10 +59,23 @@ impl World {
     /// # Errors
     /// What kept it from starting.
     pub async fn start() -> Result<Self> {
+        Self::start_with("inclusive").await
+    }
+
+    /// As [`World::start`], but the tax comes on top of the price.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn start_with_tax_on_top() -> Result<Self> {
+        Self::start_with("exclusive").await
+    }
+
+    async fn start_with(tax_mode: &'static str) -> Result<Self> {
         let folder = TempDir::new().context("make a folder")?;
         let any: SocketAddr = "127.0.0.1:0".parse()?;
-        let anchor = start_anchor(folder.path(), any).await?;
+        let anchor = start_anchor(folder.path(), any, tax_mode).await?;
         Ok(Self {
+            tax_mode,
             address: anchor.address(),
             anchor: Some(anchor),
             folder,
@@ -165,7 +179,7 @@ impl World {
     /// # Errors
     /// What kept it from starting.
     pub async fn resume_anchor(&mut self) -> Result<()> {
-        self.anchor = Some(start_anchor(self.folder.path(), self.address).await?);
+        self.anchor = Some(start_anchor(self.folder.path(), self.address, self.tax_mode).await?);
         Ok(())
     }
 
@@ -314,10 +328,11 @@ pub async fn eventually<F: Future<Output = bool>>(
     outcome.with_context(|| format!("wait until {what}"))
 }
 
-async fn start_anchor(folder: &Path, address: SocketAddr) -> Result<Running> {
+async fn start_anchor(folder: &Path, address: SocketAddr, tax_mode: &str) -> Result<Running> {
     let raw = RawConfig {
         listen: Some(address.to_string()),
         tax_rate: Some("10%".into()),
+        tax_mode: Some(tax_mode.into()),
         hub: Some(vec![HUB.into()]),
         ..RawConfig::default()
     };

@@ -1,4 +1,5 @@
-//! Sessions that count and sign in any order, against a real store: never more than was agreed, for a site or for a day.
+//! Sessions that count and sign in any order, each under its own tax, against a real store: never more leaves the wallet than was agreed, for a site or
+//! for a day.
 #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
 
 use std::collections::BTreeSet;
@@ -9,10 +10,11 @@ use madang_protocol::{
     ids::{AccountId, GrantId, KeyId, NetworkId, PublicKey, RequestId},
     record::{
         grant::{Funding, Grant},
-        network::Tax,
+        network::{Tax, TaxMode},
         receipt::Receipt,
         tariff::{Audience, Quota, Rule, Tariff},
     },
+    rules::settlement::{amount_within, split},
     sealed::{Record, Sealed, Unverified},
 };
 use proptest::prelude::*;
@@ -31,9 +33,19 @@ const SITE_OF: [usize; 4] = [0, 0, 1, 1];
 struct Session {
     number: SessionNumber,
     site: usize,
+    tax: Tax,
+    /// Without a tax that comes on top, as receipts say it.
     counted: u64,
     signed: u64,
     sequence: u64,
+}
+
+impl Session {
+    /// What the anchor takes from the wallet for so much.
+    fn debit(&self, amount: u64) -> u64 {
+        let split = split(Amount::from_micros(amount), self.tax, 500);
+        split.unwrap().debit.micros()
+    }
 }
 
 struct Town {
@@ -44,7 +56,7 @@ struct Town {
 }
 
 impl Town {
-    fn new() -> Self {
+    fn new(taxes: [Tax; SITE_OF.len()]) -> Self {
         let folder = TempDir::new().unwrap();
         let (store, _) = NodeStore::open(folder.path()).unwrap();
         let store = Arc::new(store);
@@ -55,11 +67,12 @@ impl Town {
         };
         let wallet = Wallet::new(Arc::clone(&store), clock, budgets);
         let mut events: Vec<Event> = (0..AGREED.len()).map(agreed).collect();
-        events.extend((0..SITE_OF.len()).map(held));
+        events.extend((0..SITE_OF.len()).map(|at| held(at, taxes[at])));
         drop(store.record(&events).unwrap());
-        let sessions = SITE_OF.iter().map(|site| Session {
+        let sessions = SITE_OF.iter().zip(taxes).map(|(site, tax)| Session {
             number: wallet.begin(),
             site: *site,
+            tax,
             counted: 0,
             signed: 0,
             sequence: 0,
@@ -77,21 +90,25 @@ impl Town {
         let (store, session) = (&self.store, &mut self.sessions[at]);
         let (number, site) = (session.number, site(session.site));
         self.wallet.counting(number, &site, |left| {
-            session.counted += wanted.min(left.micros());
+            let most = Amount::from_micros(session.debit(session.counted)).saturating_add(left);
+            let within = amount_within(most, session.tax).micros();
+            session.counted = session.counted.saturating_add(wanted).min(within);
             if signs && session.counted > session.signed {
                 session.sequence += 1;
                 session.signed = session.counted;
                 let signed = receipt(at, session.sequence, session.signed);
                 drop(store.record(&[Event::ReceiptSigned(signed)]).unwrap());
             }
-            let unsigned = Amount::from_micros(session.counted - session.signed);
+            let unsigned = session.debit(session.counted) - session.debit(session.signed);
+            let unsigned = Amount::from_micros(unsigned);
             ((), unsigned)
         });
     }
 
+    /// What leaves the wallet for what is counted.
     fn counted(&self, of: impl Fn(&Session) -> bool) -> u64 {
         let counted = self.sessions.iter().filter(|one| of(one));
-        counted.map(|one| one.counted).sum()
+        counted.map(|one| one.debit(one.counted)).sum()
     }
 }
 
@@ -101,8 +118,9 @@ proptest! {
     #[test]
     fn no_interleaving_of_sessions_comes_to_more_than_was_agreed(
         steps in proptest::collection::vec((0..SITE_OF.len(), 1..500_u64, any::<bool>()), 1..40),
+        taxes in taxes(),
     ) {
-        let mut town = Town::new();
+        let mut town = Town::new(taxes);
         for (at, wanted, signs) in steps {
             town.step(at, wanted, signs);
             prop_assert!(town.counted(|_| true) <= PER_DAY);
@@ -116,16 +134,39 @@ proptest! {
         }
         town.step(0, u64::MAX, true);
         town.step(2, u64::MAX, true);
-        let first = town.counted(|one| one.site == 0);
-        prop_assert!(first == AGREED[0] || town.counted(|_| true) == PER_DAY);
-        prop_assert_eq!(town.counted(|_| true), PER_DAY);
-        prop_assert_eq!(town.store.spent_on(NOW.day()).unwrap(), Amount::from_micros(PER_DAY));
+        let (first, all) = (town.counted(|one| one.site == 0), town.counted(|_| true));
+        // A base unit that a tax would make two of stays in the wallet.
+        let crumb = u64::from(taxes.iter().any(|tax| tax.on_top_bp() > 0));
+        prop_assert!(first + crumb >= AGREED[0] || all + crumb >= PER_DAY);
+        prop_assert!(all + crumb >= PER_DAY && all <= PER_DAY);
+        prop_assert_eq!(town.store.spent_on(NOW.day()).unwrap(), Amount::from_micros(all));
+        for (at, agreed) in AGREED.iter().enumerate() {
+            let spent = town.store.agreement(&site(at)).unwrap().unwrap().spent;
+            prop_assert_eq!(spent.micros(), town.counted(|one| one.site == at));
+            prop_assert!(spent.micros() <= *agreed);
+        }
     }
+}
+
+/// None, or one for each session.
+fn taxes() -> impl Strategy<Value = [Tax; SITE_OF.len()]> {
+    let tax = (0..=10_000_u16, any::<bool>()).prop_map(|(rate_bp, on_top)| Tax {
+        rate_bp,
+        mode: if on_top {
+            TaxMode::Exclusive
+        } else {
+            TaxMode::Inclusive
+        },
+    });
+    prop_oneof![
+        Just([Tax::NONE; SITE_OF.len()]),
+        [tax.clone(), tax.clone(), tax.clone(), tax],
+    ]
 }
 
 #[test]
 fn what_a_session_has_not_signed_for_comes_back_when_it_is_forgotten() {
-    let mut town = Town::new();
+    let mut town = Town::new([Tax::NONE; SITE_OF.len()]);
     town.step(0, 1_000, false);
     town.step(1, 1, false);
     assert_eq!(town.counted(|one| one.site == 0), 1_000);
@@ -136,9 +177,9 @@ fn what_a_session_has_not_signed_for_comes_back_when_it_is_forgotten() {
 
 #[test]
 fn every_grant_is_looked_through_however_many_there_are() {
-    let town = Town::new();
+    let town = Town::new([Tax::NONE; SITE_OF.len()]);
     let number = 2 * GRANTS_PAGE + 44;
-    let events: Vec<Event> = (0..number).map(held).collect();
+    let events: Vec<Event> = (0..number).map(|at| held(at, Tax::NONE)).collect();
     drop(town.store.record(&events).unwrap());
     let (mut seen, mut last) = (BTreeSet::new(), None);
     loop {
@@ -173,7 +214,7 @@ fn grant_id(at: usize) -> GrantId {
     GrantId((at as u128).to_be_bytes())
 }
 
-fn held(at: usize) -> Event {
+fn held(at: usize, tax: Tax) -> Event {
     let place = SITE_OF[at % SITE_OF.len()];
     let grant = Grant {
         issuer: KeyId::of(&PublicKey::of(&key(3))),
@@ -187,7 +228,7 @@ fn held(at: usize) -> Event {
         currency: Currency::KRW,
         amount_max: Amount::from_micros(1 << 40),
         quotas: vec![Quota::default()],
-        tax: Tax::NONE,
+        tax,
         commission_bp: 0,
         funding: Funding::Prepaid,
         predecessor: None,

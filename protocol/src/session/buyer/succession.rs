@@ -158,7 +158,8 @@ impl Buyer {
                 self.sign(id, None, true, now)?;
                 if let Some(mut ended) = self.current.take() {
                     ended.hand_over(&mut next, now.time);
-                    self.spent = self.spent.saturating_add(ended.signed());
+                    let debit = ended.debit_of(ended.signed());
+                    self.spent = self.spent.saturating_add(debit);
                 }
                 for one in self.responses.values_mut().filter(|one| one.grant == id) {
                     one.grant = next.id();
@@ -223,7 +224,8 @@ impl Buyer {
             }
         }
         let ended = self.former.remove(at);
-        self.spent = self.spent.saturating_add(ended.signed());
+        let debit = ended.debit_of(ended.signed());
+        self.spent = self.spent.saturating_add(debit);
     }
 
     /// Every grant ends here: what was held back is counted, since no successor comes any more.

@@ -21,6 +21,7 @@ use crate::{
             octets_within, rate,
         },
         receipt::trimmed,
+        settlement::debit_of,
     },
     sealed::Sealed,
     session::frame::RuleTime,
@@ -115,6 +116,11 @@ impl Tab {
     /// What is counted costs this.
     pub(super) fn amount(&self) -> Amount {
         rate(&self.tariff, &self.grant.quotas, &self.counters).unwrap_or(self.grant.amount_max)
+    }
+
+    /// What leaves the wallet for `amount` under this grant.
+    pub(super) fn debit_of(&self, amount: Amount) -> Amount {
+        debit_of(amount, self.grant.tax)
     }
 
     pub(super) fn has_counted(&self, key: &RequestKey) -> bool {
