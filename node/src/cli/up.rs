@@ -1,8 +1,14 @@
 //! `madang up`
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 use tracing_subscriber::EnvFilter;
 
 use super::{background, failure::Failure, out};
@@ -20,10 +26,7 @@ const THREADS_WITHIN: Duration = Duration::from_secs(1);
 /// Runs the node until it is told to stop, or starts it in the background.
 pub(super) fn up(home: &Home, in_background: bool) -> Result<(), Failure> {
     if in_background {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(Failure::failed)?;
+        let runtime = runtime(1).map_err(Failure::failed)?;
         runtime.block_on(background::start(home))?;
         out::line(format!(
             "madang is up in the background; it writes to {}",
@@ -33,19 +36,28 @@ pub(super) fn up(home: &Home, in_background: bool) -> Result<(), Failure> {
     }
     watch();
     let config = Config::load(home)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
-        .enable_all()
-        .build()
-        .map_err(Failure::failed)?;
+    let runtime = runtime(workers()).map_err(Failure::failed)?;
     let outcome = runtime.block_on(run(home.clone(), config));
     // A thread that waits for a disk that takes nothing does not hold up the end.
     runtime.shutdown_timeout(THREADS_WITHIN);
     outcome
 }
 
-/// Half of the cores: an octet crosses several tasks, and each wake-up of another thread costs more than the thread brings. On two cores a large
-/// file came with 0.52 of the speed of HTTPS by one worker and with 0.35 by two, over TLS, and with 0.46 and 0.40 over noise; `TOKIO_WORKER_THREADS` says otherwise.
+/// One worker needs no queues that others steal from: and it runs tasks in the order in which they were woken, so that what several visitors are
+/// sent leaves together.
+fn runtime(workers: usize) -> io::Result<Runtime> {
+    let mut builder = match workers {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if workers > 1 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build()
+}
+
+/// Half of the cores: an octet crosses several tasks, and each wake-up of another thread costs more than the thread brings, as the README's table shows.
+/// `TOKIO_WORKER_THREADS` says otherwise.
 fn workers() -> usize {
     let wished = std::env::var("TOKIO_WORKER_THREADS").ok();
     let wished = wished.and_then(|text| text.parse().ok());

@@ -45,6 +45,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Coalesced<C> {
         })))
     }
 
+    /// Whether something was written that is not flushed.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.0.lock().dirty
+    }
+
     /// Writes out what was kept back and flushes the connection; ready at once if nothing was written since.
     pub(super) fn poll_flush_now(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.lock().poll_flush_now(cx)

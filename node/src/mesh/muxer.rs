@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::future::{Ready, ready};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::UpgradeInfo;
@@ -73,6 +73,18 @@ pub(super) struct Muxer<C> {
     io: Coalesced<C>,
     inbound: VecDeque<yamux::Stream>,
     inbound_waker: Option<Waker>,
+    sending: Sending,
+}
+
+/// What is done about what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// Nothing was written, as far as is known.
+    Idle,
+    /// It goes out when the task runs next, which it has asked for: whoever else is about to write has time to.
+    Due,
+    /// The connection takes no more at the moment, and wakes the task when it does.
+    Blocked,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
@@ -88,26 +100,35 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
             io,
             inbound: VecDeque::new(),
             inbound_waker: None,
+            sending: Sending::Idle,
         }
     }
 
-    /// Lets yamux read and write all that it can; then what it wrote is sent in one piece.
+    /// Lets yamux read and write all that it can.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<yamux::Stream, MuxerError>> {
         match self.connection.poll_next_inbound(cx) {
             Poll::Ready(Some(stream)) => Poll::Ready(stream.map_err(MuxerError)),
             Poll::Ready(None) => Poll::Ready(Err(MuxerError(ConnectionError::Closed))),
-            Poll::Pending => {
-                self.poll_send(cx)?;
-                Poll::Pending
-            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Has what was written sent once the tasks that are ready now have run. The task of a connection is woken by the first stream that writes, and a
+    /// scheduler runs first what was woken last: each small answer would leave in a packet of its own.
+    fn send_soon(&mut self, cx: &mut Context<'_>) {
+        if self.sending == Sending::Idle && self.io.is_dirty() {
+            self.sending = Sending::Due;
+            cx.waker().wake_by_ref();
         }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), MuxerError> {
-        match self.io.poll_flush_now(cx) {
-            Poll::Ready(Err(error)) => Err(MuxerError(error.into())),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        }
+        self.sending = match self.io.poll_flush_now(cx) {
+            Poll::Ready(Err(error)) => return Err(MuxerError(error.into())),
+            Poll::Ready(Ok(())) => Sending::Idle,
+            Poll::Pending => Sending::Blocked,
+        };
+        Ok(())
     }
 }
 
@@ -125,6 +146,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         if let Poll::Ready(stream) = self.poll_next(cx) {
             return Poll::Ready(stream);
         }
+        self.send_soon(cx);
         self.inbound_waker = Some(cx.waker().clone());
         Poll::Pending
     }
@@ -144,7 +166,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, Self::Error>> {
-        let stream = ready!(self.poll_next(cx))?;
+        let is_due = self.sending != Sending::Idle;
+        let Poll::Ready(stream) = self.poll_next(cx) else {
+            if is_due {
+                self.poll_send(cx)?;
+            } else {
+                self.send_soon(cx);
+            }
+            return Poll::Pending;
+        };
+        let stream = stream?;
         if self.inbound.len() < INBOUND_WAITING {
             self.inbound.push_back(stream);
             if let Some(waker) = self.inbound_waker.take() {
