@@ -7,6 +7,7 @@ mod body;
 mod compress;
 mod conditional;
 mod digest;
+mod hot;
 mod listing;
 mod locate;
 mod negotiate;
@@ -38,6 +39,7 @@ use body::Pool;
 use compress::Compressor;
 use conditional::{EntityTag, Validators, last_modified};
 use digest::Digests;
+use hot::Hot;
 use listing::Language;
 use locate::{Found, Located, Miss, Wanted, locate};
 use negotiate::{Coding, acceptable};
@@ -117,6 +119,7 @@ struct Inner {
     pool: Arc<Pool>,
     compressor: Compressor,
     digests: Digests,
+    hot: Hot,
 }
 
 impl Folder {
@@ -144,6 +147,7 @@ impl Folder {
             pool: Arc::default(),
             compressor: Compressor::new(),
             digests: Digests::new(),
+            hot: Hot::new(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -193,8 +197,21 @@ impl Folder {
         }
     }
 
-    /// Looks in memory first, and waits for the disk on a blocking thread if it must.
+    /// What is wanted: held in memory, or looked up.
     async fn find(&self, wanted: &Wanted) -> Result<Found, Refusal> {
+        if let Some(found) = self.inner.hot.get(&self.inner.dir, wanted) {
+            return Ok(Found::File(found));
+        }
+        let asked = SystemTime::now();
+        let found = self.look_up(wanted).await?;
+        if let Found::File(found) = &found {
+            self.inner.hot.put(wanted, found, asked);
+        }
+        Ok(found)
+    }
+
+    /// Looks in the kernel's memory first, and waits for the disk on a blocking thread if it must.
+    async fn look_up(&self, wanted: &Wanted) -> Result<Found, Refusal> {
         match locate(&self.inner.dir, wanted, Manner::Cached) {
             Ok(found) => Ok(found),
             Err(Miss::Refused(refusal)) => Err(refusal),

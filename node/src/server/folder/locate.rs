@@ -10,7 +10,9 @@ use http::HeaderValue;
 use super::body::{read_cached, read_whole};
 use super::listing::{self, Language};
 use super::negotiate::{BEGINNING_OCTETS, Coding, content_type, is_compressible, media_type};
-use super::open::{Entry, Manner, OpenFile, behind_links, is_listed, open, respell};
+use super::open::{
+    Entry, Manner, OpenFile, Version, behind_links, is_listed, open, respell,
+};
 use super::path::RequestPath;
 use super::refusal::Refusal;
 
@@ -51,7 +53,7 @@ impl Found {
     /// The path below the folder of what will be sent, where a link led to it.
     pub(super) fn behind_link(&self) -> Option<&str> {
         match self {
-            Self::File(found) => found.file.behind_link.as_deref(),
+            Self::File(found) => found.behind_link.as_deref(),
             Self::Listing { behind_link, .. } => behind_link.as_deref(),
             Self::Directory => None,
         }
@@ -59,7 +61,7 @@ impl Found {
 }
 
 /// A file to be sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Located {
     /// The file itself, or its sibling in `coding`.
     pub(super) file: Arc<OpenFile>,
@@ -69,6 +71,10 @@ pub(super) struct Located {
     pub(super) compressible: bool,
     /// All of `file`, if it is small and was wanted.
     pub(super) small: Option<Bytes>,
+    /// Where the file is, if the path leads there by a link.
+    pub(super) behind_link: Option<String>,
+    /// What was looked at, below the folder, and how it was: the plain file, and the sibling that is sent in its place.
+    pub(super) looked_at: Vec<(String, Version)>,
 }
 
 /// Why nothing was found yet.
@@ -187,7 +193,16 @@ fn located(
     } else {
         None
     };
-    let (file, coding) = sibling.map_or((plain, None), |(coding, file)| (file, Some(coding)));
+    let mut looked_at = vec![(relative.to_owned(), plain.version)];
+    // A sibling lies beside the file itself, wherever a link to that is: it is no way around the link.
+    let behind_link = plain.behind_link.clone();
+    let (file, coding) = match sibling {
+        Some((coding, file)) => {
+            looked_at.push((sibling_name(relative, coding), file.version));
+            (file, Some(coding))
+        }
+        None => (plain, None),
+    };
     let small = if wanted.content && file.version.size <= SMALL_OCTETS_MAX {
         small(&file, manner)?
     } else {
@@ -199,6 +214,8 @@ fn located(
         content_type,
         compressible,
         small,
+        behind_link,
+        looked_at,
     })
 }
 
@@ -212,7 +229,7 @@ fn sibling(
 ) -> Result<Option<(Coding, OpenFile)>, Miss> {
     let relative = plain.behind_link.as_deref().unwrap_or(relative);
     for coding in &wanted.codings {
-        match open(dir, &format!("{relative}{}", coding.suffix()), manner) {
+        match open(dir, &sibling_name(relative, *coding), manner) {
             // A link could lead to what has another price.
             Ok(Entry::File(file))
                 if file.behind_link.is_none()
@@ -227,6 +244,10 @@ fn sibling(
         }
     }
     Ok(None)
+}
+
+fn sibling_name(relative: &str, coding: Coding) -> String {
+    format!("{relative}{}", coding.suffix())
 }
 
 /// The first octets of a text.

@@ -190,6 +190,34 @@ fn open_cached(dir: &Dir, relative: &str) -> io::Result<File> {
     }
 }
 
+/// Whether the regular file `relative` is as it was in `version`, as far as that can be known without waiting for a disk. A link at the end of
+/// the path is none.
+#[cfg(target_os = "linux")]
+pub(super) fn is_still(dir: &Dir, relative: &str, version: &Version) -> bool {
+    use rustix::fs::{AtFlags, FileType, StatxFlags, makedev, statx};
+
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+    let Ok(now) = statx(dir, relative, flags, StatxFlags::BASIC_STATS) else {
+        return false;
+    };
+    let time = |at: rustix::fs::StatxTimestamp| (at.tv_sec, i64::from(at.tv_nsec));
+    let is_file = FileType::from_raw_mode(now.stx_mode.into()) == FileType::RegularFile;
+    is_file
+        && Version {
+            device: makedev(now.stx_dev_major, now.stx_dev_minor),
+            inode: now.stx_ino,
+            size: now.stx_size,
+            modified: time(now.stx_mtime),
+            changed: time(now.stx_ctime),
+        } == *version
+}
+
+/// Other systems are asked by opening.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_still(_: &Dir, _: &str, _: &Version) -> bool {
+    false
+}
+
 #[cfg(not(target_os = "linux"))]
 fn open_cached(_: &Dir, _: &str) -> io::Result<File> {
     Err(io::ErrorKind::WouldBlock.into())

@@ -3,6 +3,7 @@
 
 mod coding;
 mod content;
+mod held;
 mod names;
 mod wire;
 
