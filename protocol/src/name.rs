@@ -3,7 +3,7 @@
 //! A name is read from text or from a host label (IDNA, UTS 46): decoded first, then split at the last `--`, so that no `xn--` label can be
 //! mistaken for a site part.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use unicode_normalization::UnicodeNormalization;
@@ -176,8 +176,13 @@ impl FromStr for SiteName {
         if text.len() > 4 * LABEL_BYTES_MAX {
             return Err(NameError::TooLong);
         }
-        let (decoded, outcome) = idna::domain_to_unicode(text);
-        outcome.map_err(|_| NameError::Character)?;
+        let decoded = if is_plain(text) {
+            Cow::Borrowed(text)
+        } else {
+            let (decoded, outcome) = idna::domain_to_unicode(text);
+            outcome.map_err(|_| NameError::Character)?;
+            Cow::Owned(decoded)
+        };
         match decoded.rsplit_once(SEPARATOR) {
             None => Ok(Self::of(decoded.parse()?)),
             Some((part, handle)) => Self::part_of(handle.parse()?, part),
@@ -193,12 +198,12 @@ fn part(text: &str) -> Result<String, NameError> {
     if text.len() > 4 * LABEL_BYTES_MAX {
         return Err(NameError::TooLong);
     }
-    let normal: String = text
-        .nfc()
-        .collect::<String>()
-        .to_lowercase()
-        .nfc()
-        .collect();
+    let normal: String = if is_plain(text) {
+        text.to_owned()
+    } else {
+        let composed: String = text.nfc().collect();
+        composed.to_lowercase().nfc().collect()
+    };
     if normal.len() > NAME_PART_BYTES_MAX {
         return Err(NameError::TooLong);
     }
@@ -218,8 +223,22 @@ fn part(text: &str) -> Result<String, NameError> {
     }
 }
 
+/// Whether IDNA and Unicode leave the text as it is: most names are of this kind, and each request names its site a few times.
+fn is_plain(text: &str) -> bool {
+    let is_plain =
+        |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
+    !text.is_empty() && text.bytes().all(is_plain) && !text.starts_with("xn--")
+}
+
 /// The host label of a name, which must lead back to it.
 fn label(name: &str) -> Result<String, NameError> {
+    if is_plain(name) && name.len() <= LABEL_BYTES_MAX {
+        return Ok(name.to_owned());
+    }
+    idna_label(name)
+}
+
+fn idna_label(name: &str) -> Result<String, NameError> {
     let label = idna::domain_to_ascii(name).map_err(|_| NameError::Character)?;
     if label.len() > LABEL_BYTES_MAX {
         return Err(NameError::TooLong);
@@ -314,6 +333,18 @@ mod tests {
             (Some("블로그"), "철수")
         );
         assert_eq!(korean.to_label().parse(), Ok(korean));
+    }
+
+    proptest! {
+        #[test]
+        fn idna_leaves_plain_names_as_they_are(text in "[a-z0-9-]{1,70}") {
+            prop_assume!(is_plain(&text));
+            prop_assert_eq!(label(&text), idna_label(&text));
+            let (decoded, outcome) = idna::domain_to_unicode(&text);
+            prop_assert_eq!((decoded.as_str(), outcome.is_ok()), (text.as_str(), true));
+            let composed: String = text.nfc().collect();
+            prop_assert_eq!(composed.to_lowercase(), text);
+        }
     }
 
     #[test]

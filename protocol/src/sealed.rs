@@ -126,17 +126,17 @@ impl<'de> Deserialize<'de> for Octets {
     }
 }
 
-/// A record with a signature that was checked, or made, here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A record with a signature that was checked, or made, here. Clones share it.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Sealed<T> {
-    value: T,
+    value: Arc<T>,
     envelope: Envelope,
 }
 
-/// A record whose signature nobody here has checked yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A record whose signature nobody here has checked yet. Clones share it.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Unverified<T> {
-    value: T,
+    value: Arc<T>,
     envelope: Envelope,
 }
 
@@ -161,7 +161,7 @@ impl<T: Record> Sealed<T> {
         halves[0].copy_from_slice(&signature[..32]);
         halves[1].copy_from_slice(&signature[32..]);
         let sealed = Self {
-            value,
+            value: Arc::new(value),
             envelope: Envelope {
                 version: T::VERSION,
                 network,
@@ -187,11 +187,6 @@ impl<T> Sealed<T> {
         RecordHash::of(&self.to_bytes())
     }
 
-    /// The record itself, without its signature.
-    pub fn into_value(self) -> T {
-        self.value
-    }
-
     /// The same record for enclosing in another, whose reader checks it again.
     pub fn into_unverified(self) -> Unverified<T> {
         Unverified {
@@ -202,9 +197,34 @@ impl<T> Sealed<T> {
 }
 
 impl<T: Clone> Sealed<T> {
+    /// The record itself, without its signature.
+    pub fn into_value(self) -> T {
+        Arc::unwrap_or_clone(self.value)
+    }
+}
+
+impl<T> Sealed<T> {
     /// A copy for enclosing in another record, whose reader checks it again.
     pub fn to_unverified(&self) -> Unverified<T> {
         self.clone().into_unverified()
+    }
+}
+
+impl<T> Clone for Sealed<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            envelope: self.envelope.clone(),
+        }
+    }
+}
+
+impl<T> Clone for Unverified<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            envelope: self.envelope.clone(),
+        }
     }
 }
 
@@ -228,6 +248,7 @@ impl<T: Record> Unverified<T> {
             return Err(Reject::VERSION_UNKNOWN);
         }
         let value = codec::decode(&envelope.payload.0, T::BYTES_MAX).map_err(Reject::from)?;
+        let value = Arc::new(value);
         Ok(Self { value, envelope })
     }
 

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use madang_protocol::{amount::Amount, rules::settlement::debit_of};
 
 use super::{
-    failure,
+    failure::{self, Reader},
     local::{WAY_BACK, redirect},
     page::{self, Asking},
     pending::{Pending, Question, WayBack},
@@ -43,7 +43,7 @@ impl<C: Consents> Desk<C> {
                 "host-foreign",
                 "Not here",
                 "This address is not served here.",
-                headers,
+                Reader::of(headers),
             );
         }
         let language = Language::of(headers);
@@ -68,7 +68,7 @@ impl<C: Consents> Desk<C> {
                 "not-found",
                 "Nothing is here",
                 "There is no such page.",
-                headers,
+                Reader::of(headers),
             ),
         }
     }
@@ -252,7 +252,7 @@ fn foreign(headers: &HeaderMap) -> Response<Body> {
         "origin-foreign",
         "Not from here",
         "This page is opened in a window of its own, and answered from itself.",
-        headers,
+        Reader::of(headers),
     )
 }
 

@@ -11,11 +11,33 @@ use serde_json::json;
 use super::{look, page, prices, words::Language};
 use crate::{fetch::FetchError, web::Body};
 
-/// The answer for `error` on `site`, in the form that the request's headers ask for.
-pub(super) fn answer(error: &FetchError, site: &SiteName, headers: &HeaderMap) -> Response<Body> {
+/// Who will read an answer of the proxy's own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    /// What the browser likes best.
+    pub(super) language: Language,
+    /// A person is looking; a program gets a problem document.
+    pub(super) wants_page: bool,
+}
+
+impl Reader {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let accepts = headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        Self {
+            language: Language::of(headers),
+            wants_page: accepts.contains("text/html"),
+        }
+    }
+}
+
+/// The answer for `error` on `site`.
+pub(super) fn answer(error: &FetchError, site: &SiteName, reader: Reader) -> Response<Body> {
     let (status, slug) = class(error);
-    let mut response = if wants_page(headers) {
-        let language = Language::of(headers);
+    let mut response = if reader.wants_page {
+        let language = reader.language;
         let (title, happened, advice) = words(error, site, language);
         page::notice(status, language, title, &happened, advice)
     } else {
@@ -41,15 +63,15 @@ pub(super) fn answer(error: &FetchError, site: &SiteName, headers: &HeaderMap) -
 }
 
 /// The answer where the host cannot be a site's name.
-pub(super) fn answer_no_name(headers: &HeaderMap) -> Response<Body> {
-    let language = Language::of(headers);
+pub(super) fn answer_no_name(reader: Reader) -> Response<Body> {
+    let language = reader.language;
     let title = language.say("Not a site's name", "사이트 이름이 아닙니다");
     let happened = language.say(
         "The address holds no possible name of a site.",
         "주소에 사이트 이름이 될 수 없는 글자가 있습니다.",
     );
     let advice = language.say("Check the spelling.", "철자를 확인해 주세요.");
-    if wants_page(headers) {
+    if reader.wants_page {
         page::notice(StatusCode::NOT_FOUND, language, title, happened, advice)
     } else {
         problem(
@@ -68,22 +90,13 @@ pub(super) fn refused(
     slug: &str,
     title: &'static str,
     detail: &'static str,
-    headers: &HeaderMap,
+    reader: Reader,
 ) -> Response<Body> {
-    if wants_page(headers) {
+    if reader.wants_page {
         page::notice(status, Language::English, title, detail, "")
     } else {
         problem(status, slug, title, detail, None)
     }
-}
-
-/// Whether a person is looking.
-pub(super) fn wants_page(headers: &HeaderMap) -> bool {
-    let accepts = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    accepts.contains("text/html")
 }
 
 fn problem(

@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    failure, look, page,
+    failure::{self, Reader},
+    look, page,
     pending::{Pending, Question, WayBack},
     rebuild::{self, COOKIE_AGREED},
     target::{self, Target},
@@ -44,20 +45,20 @@ pub(super) struct Local<F> {
 impl<F: Fetch> Local<F> {
     /// Answers one request.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let headers = request.headers();
+        let reader = Reader::of(request.headers());
         match target::of(&request, self.port) {
             Target::Site { site, origin } if *request.method() == Method::CONNECT => {
                 self.connect(request, site, origin)
             }
             Target::Site { site, origin } => self.site(request, site, &origin).await,
             Target::Own => self.own(&request),
-            Target::NoName => failure::answer_no_name(headers),
+            Target::NoName => failure::answer_no_name(reader),
             Target::Foreign => failure::refused(
                 StatusCode::MISDIRECTED_REQUEST,
                 "host-foreign",
                 "Not a site of this network",
                 "This proxy serves sites of its network only.",
-                headers,
+                reader,
             ),
         }
     }
@@ -110,13 +111,12 @@ impl<F: Fetch> Local<F> {
             .path_and_query()
             .map_or("/", |target| target.as_str());
         let target = own_path(target);
-        let language = Language::of(request.headers());
+        let reader = Reader::of(request.headers());
+        let language = reader.language;
         if let Some(ticket) = target.strip_prefix(WAY_BACK) {
             return self.way_back(ticket, &site, language);
         }
-        let seal = self.seal(&site);
-        let from = visit::origin(request.method(), request.headers(), &seal);
-        let headers = request.headers().clone();
+        let from = visit::origin(request.method(), request.headers(), || self.seal(&site));
         let is_get = *request.method() == Method::GET;
         let Some((request, browser)) = passed_on(request, &site) else {
             return failure::refused(
@@ -124,19 +124,19 @@ impl<F: Fetch> Local<F> {
                 "request-invalid",
                 "Not a request",
                 "The request cannot be passed on.",
-                &headers,
+                reader,
             );
         };
         match self.fetch.fetch(&site, request, from.paying()).await {
             Ok(response) => self.passed_back(response, browser),
             Err(error) => match price_of(&error) {
-                Some(quote) if is_get && failure::wants_page(&headers) && from == Origin::Own => {
+                Some(quote) if is_get && reader.wants_page && from == Origin::Own => {
                     self.ask(quote, origin, target)
                 }
-                Some(quote) if is_get && failure::wants_page(&headers) && from == Origin::Link => {
+                Some(quote) if is_get && reader.wants_page && from == Origin::Link => {
                     page::go_on(language, &site, &target, quote)
                 }
-                Some(_) | None => failure::answer(&error, &site, &headers),
+                Some(_) | None => failure::answer(&error, &site, reader),
             },
         }
     }

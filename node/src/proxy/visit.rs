@@ -30,7 +30,7 @@ impl Origin {
 }
 
 /// Where the request with these headers comes from. `seal` is this proxy's secret for the site, which the cookie must show.
-pub(super) fn origin(method: &Method, headers: &HeaderMap, seal: &str) -> Origin {
+pub(super) fn origin(method: &Method, headers: &HeaderMap, seal: impl Fn() -> String) -> Origin {
     let one = |name: &str| {
         let mut values = headers.get_all(name).iter();
         let first = values.next().and_then(|value| value.to_str().ok());
@@ -47,7 +47,9 @@ pub(super) fn origin(method: &Method, headers: &HeaderMap, seal: &str) -> Origin
         Some("none") if in_window => Origin::Own,
         Some(_) if in_window && *method == Method::GET => Origin::Link,
         Some(_) => Origin::Other,
-        None if cookie(headers, COOKIE_AGREED).as_deref() == Some(seal) && !is_foreign(headers) => {
+        None if cookie(headers, COOKIE_AGREED).is_some_and(|value| value == seal())
+            && !is_foreign(headers) =>
+        {
             Origin::Own
         }
         None => Origin::Other,
@@ -84,7 +86,7 @@ mod tests {
                 value.parse().unwrap(),
             );
         }
-        origin(&method, &map, "s3cret")
+        origin(&method, &map, || "s3cret".to_owned())
     }
 
     #[test]
