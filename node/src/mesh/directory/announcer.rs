@@ -17,8 +17,11 @@ use madang_protocol::{
 
 use super::keys;
 
-/// After the first publications, how long until the next; the last one from then on.
-const INTERVALS: [Duration; 3] = [
+/// After the first publications, how long until the next; the last one from then on. The first of all may have gone to peers that had not been shown
+/// this node's passport yet, and so do not keep it.
+const INTERVALS: [Duration; 5] = [
+    Duration::from_secs(3),
+    Duration::from_secs(12),
     Duration::from_secs(60),
     Duration::from_secs(600),
     Duration::from_secs(3_600),

@@ -25,6 +25,13 @@ const DEVICES_PER_SITE_MAX: usize = 16;
 const MISSING_MAX: NonZeroUsize = NonZeroUsize::new(1_024).expect("not zero");
 /// A site that was not found is looked for again after this long: long enough to absorb a page that asks for it in each of its pictures.
 const MISSING_LIFE: Duration = Duration::from_secs(2);
+/// How long the answer of the first lookup of a site holds, of the second, and of any further one. The first may have come before the site's other devices
+/// had announced theirs, or before this node heard of news; a device that is connected does not tell of another.
+const ANSWER_LIVES: [Duration; 3] = [
+    Duration::from_secs(3),
+    Duration::from_secs(30),
+    Duration::from_secs(300),
+];
 /// Peers that did not answer.
 const UNREACHABLE_MAX: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 /// A peer that did not answer is tried again after this long.
@@ -44,7 +51,14 @@ pub(in crate::mesh) struct Device {
 #[derive(Debug, Default)]
 struct Site {
     devices: BTreeMap<PublicKey, Device>,
-    looked_up: Option<Instant>,
+    looked_up: Option<LookedUp>,
+}
+
+/// The lookups of a site that had an answer.
+#[derive(Debug, Clone, Copy)]
+struct LookedUp {
+    last: Instant,
+    times: usize,
 }
 
 /// What is believed about sites.
@@ -178,7 +192,10 @@ impl Cache {
     ) {
         match self.sites.get_mut(site) {
             Some(known) if known.devices.values().any(|device| is_offered(device, now)) => {
-                known.looked_up = Some(instant);
+                known.looked_up = Some(LookedUp {
+                    last: instant,
+                    times: known.looked_up.map_or(1, |before| before.times + 1),
+                });
             }
             Some(_) | None => drop(self.missing.put(site.clone(), instant)),
         }
@@ -186,7 +203,16 @@ impl Cache {
 
     /// When a lookup of `site` last ended with an answer.
     pub(in crate::mesh) fn looked_up_at(&self, site: &SiteName) -> Option<Instant> {
-        self.sites.peek(site)?.looked_up
+        Some(self.sites.peek(site)?.looked_up?.last)
+    }
+
+    /// Whether what is known of `site` is to be looked up anew.
+    pub(in crate::mesh) fn is_old(&self, site: &SiteName, instant: Instant) -> bool {
+        let known = self.sites.peek(site).and_then(|site| site.looked_up);
+        known.is_none_or(|known| {
+            let life = ANSWER_LIVES[(known.times - 1).min(ANSWER_LIVES.len() - 1)];
+            instant.saturating_duration_since(known.last) >= life
+        })
     }
 
     /// Whether `site` was looked for a moment ago and not found.

@@ -39,8 +39,6 @@ const REQUESTS: usize = 256;
 const ORDERS: usize = 256;
 /// A site that was looked up so lately is not looked up again, whatever came of it.
 const LOOKUP_AGAIN_AFTER: Duration = Duration::from_secs(3);
-/// What is known of a site that is not connected is looked up anew in the background when it is older.
-const REFRESH_AFTER: Duration = Duration::from_secs(300);
 /// How long [`Directory::resolve`] waits for this node's place in the mesh: after a start it is found well within this.
 const READY_WAIT: Duration = Duration::from_secs(5);
 /// How long [`Directory::await_passport`] waits: a hello has ended by then, or does not end well.
@@ -250,7 +248,7 @@ impl Directory {
     pub async fn resolve(&self, site: &SiteName) -> Result<Vec<Located>, ResolveError> {
         let known = self.candidates(site);
         if !known.is_empty() {
-            self.refresh_if_old(site, &known);
+            self.refresh_if_old(site);
             return self.dialable(known).await;
         }
         let now = Instant::now();
@@ -442,13 +440,10 @@ impl Directory {
         Ok(())
     }
 
-    /// Asks in the background, where the answer is old and no connection says that it still holds.
-    fn refresh_if_old(&self, site: &SiteName, known: &[Located]) {
+    /// Asks in the background, where the answer is old.
+    fn refresh_if_old(&self, site: &SiteName) {
         let now = Instant::now();
-        let looked_up_at = self.shared.with(|inner| inner.cache.looked_up_at(site));
-        let is_new =
-            looked_up_at.is_some_and(|at| now.saturating_duration_since(at) < REFRESH_AFTER);
-        if !is_new && !known.iter().any(|one| one.connected) {
+        if self.shared.with(|inner| inner.cache.is_old(site, now)) {
             // When the task is busy, the next one asks.
             let _ = self.requests.try_send(Request::LookUp {
                 site: site.clone(),

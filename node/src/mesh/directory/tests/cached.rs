@@ -167,8 +167,25 @@ fn a_name_that_was_not_found_is_remembered_for_a_moment() {
         )
         .unwrap();
     assert!(!cache.is_missing(&site, now));
+    assert!(cache.is_old(&site, now));
     cache.looked_up(&site, START, now);
     assert_eq!(cache.looked_up_at(&site), Some(now));
+}
+
+#[test]
+fn an_answer_is_asked_for_again_soon_at_first_and_then_less_often() {
+    let (world, mut cache, start) = (World::new(None), Cache::new(), Instant::now());
+    let (site, alice): (SiteName, _) = ("alice".parse().unwrap(), Subscriber::new("alice", 1));
+    let announced = believed(&world, &alice, "alice", 1, "/ip4/192.0.2.1/tcp/1");
+    cache.offer(announced, alice.peer(), START).unwrap();
+    let mut now = start;
+    for life in [3, 30, 300, 300] {
+        cache.looked_up(&site, START, now);
+        let life = Duration::from_secs(life);
+        assert!(!cache.is_old(&site, now + life - Duration::from_millis(1)));
+        now += life;
+        assert!(cache.is_old(&site, now));
+    }
 }
 
 #[test]
