@@ -10,9 +10,7 @@ use http::HeaderValue;
 use super::body::{read_cached, read_whole};
 use super::listing::{self, Language};
 use super::negotiate::{BEGINNING_OCTETS, Coding, content_type, is_compressible, media_type};
-use super::open::{
-    Entry, Manner, OpenFile, Version, behind_links, is_listed, open, respell,
-};
+use super::open::{Entry, Manner, OpenFile, Version, behind_links, is_listed, open, respell};
 use super::path::RequestPath;
 use super::refusal::Refusal;
 

@@ -315,6 +315,30 @@ async fn under_exact_names_a_file_is_found_as_it_is_listed_and_links_lead_where_
     }
 }
 
+#[tokio::test]
+async fn a_compressed_sibling_is_no_way_around_a_link_that_may_not_lead_there() {
+    let yard = Yard::new();
+    yard.write("paid/page.html", "<p>dear");
+    yard.write("paid/page.html.gz", "zipped");
+    symlink("paid/page.html", yard.path("page.html")).unwrap();
+    for coding in ["gzip", "identity"] {
+        for (may_lead, status) in [(true, 200), (false, 404)] {
+            let request = http::Request::builder().uri("/page.html");
+            let request = request.header("accept-encoding", coding).body(()).unwrap();
+            let ways = Ways {
+                exact: false,
+                leads: &|path| {
+                    assert_eq!(path, "paid/page.html");
+                    may_lead
+                },
+            };
+            let head = request.into_parts().0;
+            let answer = yard.folder.respond(&head, &ways).await;
+            assert_eq!(answer.status().as_u16(), status, "{coding}");
+        }
+    }
+}
+
 fn encoded(path: &str) -> String {
     let octets = path.bytes().map(|octet| match octet {
         b'/' => "/".to_owned(),
