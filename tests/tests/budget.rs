@@ -246,6 +246,31 @@ async fn a_price_that_changes_beside_an_open_session_is_agreed_to_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_download_names_what_it_has_cost_before_the_last_of_it_is_signed_for() {
+    let world = World::start_with_tax_on_top().await.unwrap();
+    let street = Street::of(world, Raw::default()).await;
+    let film = street.film();
+    let get = ["get", "alice/film.bin", "--quiet", "--force", "-o"];
+    let get = |pay: &'static [&'static str]| {
+        let words = get.iter().copied().chain([film.to_str().unwrap()]);
+        words.chain(pay.iter().copied()).collect::<Vec<_>>()
+    };
+    for pay in [&["--pay", "5000 KRW"][..], &[]] {
+        let said = street.says(&get(pay)).await;
+        assert!(
+            said.ends_with("; alice was paid 330 KRW, tax included\n"),
+            "{said}"
+        );
+    }
+    let is_signed = || async { street.debited() == won(660) };
+    eventually("both downloads are signed for", is_signed)
+        .await
+        .unwrap();
+    let listed = street.says(&["consent", "list"]).await;
+    assert!(listed.contains("660 of 5000 KRW, tax included"), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_a_tax_on_top_no_more_leaves_the_wallet_than_was_agreed_to() {
     let world = World::start_with_tax_on_top().await.unwrap();
     let mut street = Street::of(world, Raw::default()).await;
@@ -270,6 +295,7 @@ async fn with_a_tax_on_top_no_more_leaves_the_wallet_than_was_agreed_to() {
         listed.contains("of 200 KRW, tax included") && listed.contains("since 20"),
         "{listed}"
     );
+    assert!(complaint.contains("alice was paid "), "{complaint}");
     // Its goodbye is its last word: what is settled then stays.
     let (signed, debited) = (street.spent(), street.debited());
     street.world.stop("bob").await.unwrap();

@@ -18,7 +18,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{args::Get, budget::budget, failure::Failure, out, part, target::Target};
+use super::{args::Get, budget::budget, cost::Cost, failure::Failure, out, part, target::Target};
 use crate::{
     control::{self, CallError, Client, Problem, Streamed},
     files,
@@ -104,20 +104,30 @@ pub(super) async fn get(home: &Home, args: Get) -> Result<(), Failure> {
         note: beside(".part.json"),
         bar: bar(args.quiet),
     };
+    let cost = Cost::begin(&download.client, &target.site).await;
     let done = download.to(&output).await;
+    let paid = cost.end(&download.client).await;
     if done.is_err() && download.held() == 0 {
         // Nothing to go on from: what cannot be removed does no harm.
         let _ = remove(&download.part);
         let _ = remove(&download.note);
     }
-    let is_checked = done?;
+    let is_checked = done.inspect_err(|_| {
+        if let Some(paid) = &paid {
+            out::note(format!("{paid} for what came"));
+        }
+    })?;
     let size = std::fs::metadata(&output).map_or(0, |file| file.len());
     let checked = if is_checked {
         "checked by its digest"
     } else {
         "the site gives no digest to check it by"
     };
-    out::line(format!("{}: {size} octets, {checked}", output.display()));
+    let paid = paid.map_or(String::new(), |paid| format!("; {paid}"));
+    out::line(format!(
+        "{}: {size} octets, {checked}{paid}",
+        output.display()
+    ));
     Ok(())
 }
 

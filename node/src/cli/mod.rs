@@ -3,6 +3,7 @@
 mod args;
 mod background;
 mod budget;
+mod cost;
 mod failure;
 mod get;
 mod join;
