@@ -46,6 +46,8 @@ struct State {
     base_at: Duration,
     /// The anchor's time less the wall clock's, in milliseconds, as seen last.
     offset_ms: i64,
+    /// Whether the anchor has been heard in this run.
+    is_confirmed: bool,
 }
 
 /// What stands on disk.
@@ -86,6 +88,7 @@ impl Clock {
             base: UnixMillis(corrected.max(seen_ms)),
             base_at: source.monotonic(),
             offset_ms,
+            is_confirmed: false,
         };
         Self(Arc::new(Inner {
             source,
@@ -107,8 +110,14 @@ impl Clock {
         let wall = self.0.source.wall();
         let mut state = self.0.state.lock();
         state.base = anchor.plus(round_trip / 2);
+        state.is_confirmed = true;
         state.base_at = self.0.source.monotonic();
         state.offset_ms = signed_difference(state.base, wall);
+    }
+
+    /// Whether the anchor has said in this run what time it is. Before that, a machine whose clock was set wrong would take anything to be long over.
+    pub fn is_confirmed(&self) -> bool {
+        self.0.state.lock().is_confirmed
     }
 
     /// How far the anchor's time lay ahead of this machine's wall clock when it was seen last, in milliseconds; zero before that.

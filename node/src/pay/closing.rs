@@ -11,10 +11,15 @@ use madang_protocol::{
     sealed::{Sealed, Unverified},
 };
 
-use super::{BuyError, Buying, purchase::Purchase, wallet::Allowance};
+use super::{
+    BuyError, Buying,
+    forgetting::{Forgetting, forget_purchases},
+    purchase::Purchase,
+    wallet::Allowance,
+};
 use crate::{
     broker::BrokerError,
-    store::{Event, GRANTS_PAGE, GrantRow},
+    store::{Event, GrantRow},
 };
 
 /// A session without a request for so long is ended, and its hold released.
@@ -121,12 +126,20 @@ impl Buying {
     async fn sweep(&self) {
         let mut sweeps = tokio::time::interval(SWEEP);
         sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut forgetting = Forgetting::default();
         loop {
             sweeps.tick().await;
             if let Err(error) = self.sweep_once().await {
                 tracing::info!(%error, "old grants wait");
             }
             self.tell_closed().await;
+            let parts = &self.0.parts;
+            // Here, so that nothing is signed for a grant while it is forgotten.
+            forgetting
+                .when_due(&parts.clock, async |now| {
+                    forget_purchases(&parts.store, now).await
+                })
+                .await;
         }
     }
 
@@ -151,18 +164,18 @@ impl Buying {
         let now = parts.clock.now();
         let mut last = None;
         loop {
-            let page = parts.store.grants_after(last)?;
+            let (page, next) = parts.store.grants_open_after(last)?;
             for row in &page {
                 let grant = row.grant.claims();
-                let is_over = !row.closed && now >= grant.spend_until;
+                let is_over = now >= grant.spend_until;
                 if is_over && !self.is_in_use(grant.id) {
                     self.end_leftover(row).await?;
                 }
             }
-            last = page.last().map(|row| row.grant.claims().id);
-            if page.len() < GRANTS_PAGE {
+            if next.is_none() {
                 return Ok(());
             }
+            last = next;
             tokio::task::yield_now().await;
         }
     }

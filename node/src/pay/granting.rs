@@ -18,10 +18,7 @@ use madang_protocol::{
 };
 
 use super::{BuyError, Buying, purchase::Purchase};
-use crate::{
-    broker::BrokerError,
-    store::{Event, GRANTS_PAGE},
-};
+use crate::{broker::BrokerError, store::Event};
 
 /// What a grant is for, when the price of a single use is less. In main units of the currency, scaled as budgets are.
 const GRANT_UNITS: u64 = 2_000;
@@ -87,19 +84,13 @@ impl Buying {
         let hash = tariff.tariff_hash();
         let mut last = None;
         loop {
-            let page = parts.store.grants_after(last)?;
-            last = page.last().map(|row| row.grant.claims().id);
-            let is_last = page.len() < GRANTS_PAGE;
+            let (page, next) = parts.store.grants_open_after(last)?;
             for row in page {
                 let claims = row.grant.claims();
                 let fits = claims.seller_key == purchase.seller
                     && claims.site == purchase.site
                     && claims.tariff == hash;
-                if row.closed
-                    || !fits
-                    || now >= claims.spend_until
-                    || claims.buyer_key != parts.key.public()
-                {
+                if !fits || now >= claims.spend_until || claims.buyer_key != parts.key.public() {
                     continue;
                 }
                 let latest = parts.store.signed(claims.id)?;
@@ -114,9 +105,10 @@ impl Buying {
                 purchase.present(grant, tariff.clone(), latest)?;
                 return Ok(Some(id));
             }
-            if is_last {
+            if next.is_none() {
                 return Ok(None);
             }
+            last = next;
         }
     }
 

@@ -5,6 +5,7 @@
 //! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it.
 //! * [`passes`]: what was bought for days, found before anything is paid.
 //! * [`wallet`]: what this node's owner agreed to, and how much of it is left.
+//! * [`forgetting`]: what is of no more use to either end.
 //! * [`outbox`]: what must not be forgotten on its way to disk. [`frames`]: the messages of a session on a stream.
 
 mod attending;
@@ -12,6 +13,7 @@ mod bought;
 mod buy_error;
 mod buying;
 mod closing;
+mod forgetting;
 mod frames;
 mod granting;
 mod open_response;

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::{
+    forgetting::{Forgetting, forget_sales},
     outbox::Outbox,
     till::{Entry, State},
 };
@@ -44,6 +45,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const FORGIVEN_PER_MILLE: u16 = 10;
 /// How often sessions are looked after.
 const TICK: Duration = Duration::from_millis(250);
+/// How often it is asked whether old sales are to be looked through.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// What selling needs of the node.
 pub struct SellingParts {
@@ -109,7 +112,8 @@ impl Selling {
         tokio::join!(
             self.0.outbox.run(),
             self.look_after(),
-            self.settle_for_ever()
+            self.settle_for_ever(),
+            self.forget_for_ever()
         );
     }
 
@@ -119,6 +123,21 @@ impl Selling {
         loop {
             ticks.tick().await;
             self.tick();
+        }
+    }
+
+    async fn forget_for_ever(&self) {
+        let mut sweeps = tokio::time::interval(SWEEP);
+        sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut forgetting = Forgetting::default();
+        loop {
+            sweeps.tick().await;
+            let parts = &self.0.parts;
+            forgetting
+                .when_due(&parts.clock, async |now| {
+                    forget_sales(&parts.store, now).await
+                })
+                .await;
         }
     }
 

@@ -10,15 +10,16 @@ use madang_protocol::{
 };
 
 use super::{
-    open::{NodeStore, StoreRead},
-    row::{AgreementRow, BoughtRow, GrantRow},
-    schema::{AGREEMENTS, ASKED, BOUGHT, DAYS, GRANTS, SIGNED, TO_CLOSE, TO_FETCH, pass_key},
+    open::{NodeStore, ROWS_PAGE, StoreRead},
+    row::{AgreementRow, BoughtRow, GrantRow, PassRow},
+    schema::{
+        AGREEMENTS, ASKED, BOUGHT, DAYS, GRANTS, GRANTS_OPEN, SIGNED, TO_CLOSE, TO_FETCH, key_of,
+        pass_key,
+    },
 };
 
 /// Agreements that are read at once.
 const AGREEMENTS_MAX: usize = 4_096;
-/// Grants that are looked through in one step.
-pub const GRANTS_PAGE: usize = 256;
 /// Grants that are told to the anchor in one round.
 const CLOSINGS_MAX: usize = 256;
 /// Passes that are asked for in one round.
@@ -69,8 +70,32 @@ impl NodeStore {
 
     /// The grants after `after` in the order of their ids, up to a page of them: fewer are the last ones.
     pub fn grants_after(&self, after: Option<GrantId>) -> Result<Vec<GrantRow>, StoreRead> {
-        let rows = self.after(GRANTS, after.as_ref().map(|id| &id.0[..]), GRANTS_PAGE)?;
-        Ok(rows.into_iter().map(|(_, row)| row).collect())
+        self.page(GRANTS, after.as_ref().map(|id| &id.0[..]))
+    }
+
+    /// Of those after `after` that the anchor has not been told are done, up to a page of them, and where the next page begins.
+    pub fn grants_open_after(
+        &self,
+        after: Option<GrantId>,
+    ) -> Result<(Vec<GrantRow>, Option<GrantId>), StoreRead> {
+        let after = after.as_ref().map(|id| &id.0[..]);
+        let ids = self.after::<()>(GRANTS_OPEN, after, ROWS_PAGE)?;
+        let next = ids.last().filter(|_| ids.len() == ROWS_PAGE);
+        let next = next.and_then(|(key, ())| Some(GrantId(key.as_slice().try_into().ok()?)));
+        let rows = ids.iter().map(|(key, ())| self.one(GRANTS, key));
+        Ok((
+            rows.filter_map(Result::transpose)
+                .collect::<Result<_, _>>()?,
+            next,
+        ))
+    }
+
+    /// The passes that were bought after `after` in the order of the table, up to a page of them: fewer are the last ones.
+    pub fn passes_bought_after(
+        &self,
+        after: Option<&PassRow>,
+    ) -> Result<Vec<BoughtRow>, StoreRead> {
+        self.page(BOUGHT, after.map(key_of).as_deref())
     }
 
     /// The highest receipt that this node signed for a grant.

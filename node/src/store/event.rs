@@ -41,7 +41,8 @@ pub enum Event {
     BatchMade(Unverified<SettleBatch>),
     /// Selling: the anchor's answer to a batch.
     VerdictHeld(Unverified<Verdict>),
-    /// Selling: a grant that can be settled no more.
+    /// Selling: a grant that nothing more comes of. Where more is remembered of it than one event may delete, only some of that is forgotten: the same
+    /// event is written again until the grant is gone.
     SaleForgotten(GrantId),
     /// Buying: a request for a grant, written before it is first sent.
     GrantAsked(Unverified<GrantRequest>),
@@ -89,4 +90,10 @@ pub enum Event {
         /// The rule's index in the grant's price list.
         rule: u16,
     },
+    /// Selling: a pass that was sold has ended long ago.
+    SoldPassForgotten(PassRow),
+    /// Buying: a grant that nobody asks about any more.
+    PurchaseForgotten(GrantId),
+    /// Buying: a pass that was bought has ended long ago.
+    BoughtPassForgotten(PassRow),
 }

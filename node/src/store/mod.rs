@@ -9,7 +9,7 @@ mod row;
 mod schema;
 mod sold;
 
-pub use bought::GRANTS_PAGE;
 pub use event::Event;
-pub use open::{NodeStore, StoreError, StoreRead};
+pub use open::{NodeStore, ROWS_PAGE, StoreError, StoreRead};
 pub use row::{AgreementRow, BoughtRow, GrantRow, HeldRow, PassRow};
+pub use schema::ShownGrant;

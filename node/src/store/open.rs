@@ -13,6 +13,9 @@ use super::{
     schema::{self, NodeSchema},
 };
 
+/// Rows that are looked through in one step.
+pub const ROWS_PAGE: usize = 256;
+
 /// Why the store could not do something. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -98,6 +101,16 @@ impl NodeStore {
                 .map(|row| decode(table, &row))
                 .transpose()
         })
+    }
+
+    /// The rows of a table whose keys come after `after`, in their order, up to a page of them.
+    pub(super) fn page<T: Serialize + DeserializeOwned>(
+        &self,
+        table: u8,
+        after: Option<&[u8]>,
+    ) -> Result<Vec<T>, StoreRead> {
+        let rows = self.after(table, after, ROWS_PAGE)?;
+        Ok(rows.into_iter().map(|(_, row)| row).collect())
     }
 
     /// Up to `limit` rows of a table whose keys come after `after`, in their order.

@@ -25,6 +25,13 @@ pub struct HeldRow {
     pub judged: u64,
 }
 
+impl HeldRow {
+    /// Whether the anchor has judged the receipt.
+    pub fn is_judged(&self) -> bool {
+        self.receipt.claims().sequence <= self.judged
+    }
+}
+
 /// A pass that a seller has sold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassRow {

@@ -1,6 +1,6 @@
 //! How each event changes the rows. Deterministic: the same rows come of the same journal, whenever it is read.
 
-use madang_journal::{ApplyError, RowError, Rows, Schema};
+use madang_journal::{ApplyError, Order, RowError, Rows, Schema};
 use madang_protocol::{
     amount::Amount,
     codec::{self, DecodeError},
@@ -59,6 +59,11 @@ pub(super) const TO_FETCH: u8 = 14;
 pub(super) const SERVED: u8 = 15;
 /// Requests that were served, by grant and key.
 pub(super) const SERVED_KEYS: u8 = 16;
+/// Grants of [`GRANTS`] of which the anchor does not know that this node is done with them.
+pub(super) const GRANTS_OPEN: u8 = 17;
+
+/// Served requests of one grant that one event forgets: a commit that deletes all of a large grant's would hold up everybody.
+const KEYS_FORGOTTEN_MAX: usize = 256;
 
 /// The fold of a node's events.
 #[derive(Debug)]
@@ -84,6 +89,7 @@ impl Schema for NodeSchema {
             } => {
                 delete(rows, ASKED, &request.0)?;
                 let id = grant.claims().id;
+                put(rows, GRANTS_OPEN, &id.0, &())?;
                 put(
                     rows,
                     GRANTS,
@@ -111,6 +117,11 @@ impl Schema for NodeSchema {
             Event::RequestReturned { grant, rule } => {
                 change_served(rows, grant, rule, |count| count.saturating_sub(1))
             }
+            Event::SoldPassForgotten(pass) => sold_pass_forgotten(rows, &pass),
+            Event::PurchaseForgotten(grant) => {
+                delete_all(rows, &[GRANTS, GRANTS_OPEN, SIGNED, TO_CLOSE], grant)
+            }
+            Event::BoughtPassForgotten(pass) => bought_pass_forgotten(rows, &pass),
         }
     }
 }
@@ -121,7 +132,7 @@ pub(super) fn pass_key(account: AccountId, site: &SiteName, pattern: &str) -> Ve
     [account.as_bytes(), &place.as_bytes()[..16]].concat()
 }
 
-fn key_of(pass: &PassRow) -> Vec<u8> {
+pub(super) fn key_of(pass: &PassRow) -> Vec<u8> {
     pass_key(pass.account, &pass.site, &pass.pattern)
 }
 
@@ -205,11 +216,39 @@ fn change_served(
     put(rows, SERVED, &grant.0, &served)
 }
 
+/// The grant itself goes last, so that what is left of it is found.
 fn sale_forgotten(rows: &mut Rows<'_>, grant: GrantId) -> Result<(), ApplyError> {
-    for table in [GRANTS_SHOWN, HELD, TO_SETTLE] {
-        delete(rows, table, &grant.0)?;
+    let keys = rows
+        .reader()
+        .prefix(SERVED_KEYS, &grant.0, Order::Forward, KEYS_FORGOTTEN_MAX)?;
+    for (key, _) in &keys {
+        delete(rows, SERVED_KEYS, key)?;
     }
-    Ok(())
+    if keys.len() == KEYS_FORGOTTEN_MAX {
+        return Ok(());
+    }
+    delete_all(rows, &[GRANTS_SHOWN, HELD, TO_SETTLE, SERVED], grant)
+}
+
+/// One that was sold again since lasts longer, and stays.
+fn sold_pass_forgotten(rows: &mut Rows<'_>, pass: &PassRow) -> Result<(), ApplyError> {
+    let key = key_of(pass);
+    match get::<PassRow>(rows, PASSES, &key)? {
+        Some(held) if held.until == pass.until => delete(rows, PASSES, &key),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// One that was bought again since lasts longer, and stays.
+fn bought_pass_forgotten(rows: &mut Rows<'_>, pass: &PassRow) -> Result<(), ApplyError> {
+    let key = key_of(pass);
+    match get::<BoughtRow>(rows, BOUGHT, &key)? {
+        Some(held) if held.pass.until == pass.until => {
+            delete(rows, TO_FETCH, &key)?;
+            delete(rows, BOUGHT, &key)
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What leaves the wallet for what was signed more than before counts against the site's agreement and the day.
@@ -280,7 +319,7 @@ fn passes_bought(
 }
 
 fn grant_closed(rows: &mut Rows<'_>, grant: GrantId) -> Result<(), ApplyError> {
-    delete(rows, TO_CLOSE, &grant.0)?;
+    delete_all(rows, &[TO_CLOSE, GRANTS_OPEN], grant)?;
     change::<GrantRow>(rows, GRANTS, &grant.0, |row| row.closed = true)
 }
 
@@ -306,6 +345,12 @@ fn delete(rows: &mut Rows<'_>, table: u8, key: &[u8]) -> Result<(), ApplyError> 
         .map_err(|error: RowError| error.into())
 }
 
+fn delete_all(rows: &mut Rows<'_>, tables: &[u8], grant: GrantId) -> Result<(), ApplyError> {
+    tables
+        .iter()
+        .try_for_each(|table| delete(rows, *table, &grant.0))
+}
+
 /// Changes one row, if it is there.
 fn change<T: Serialize + DeserializeOwned>(
     rows: &mut Rows<'_>,
@@ -323,4 +368,4 @@ fn change<T: Serialize + DeserializeOwned>(
 }
 
 /// A grant that a buyer showed, as it is stored.
-pub(super) type ShownGrant = Unverified<Grant>;
+pub type ShownGrant = Unverified<Grant>;

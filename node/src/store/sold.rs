@@ -12,11 +12,11 @@ use madang_protocol::{
 };
 
 use super::{
-    open::{NodeStore, StoreRead},
+    open::{NodeStore, ROWS_PAGE, StoreRead},
     row::{HeldRow, PassRow},
     schema::{
         BATCHES, DEBTS, GRANTS_SHOWN, HELD, PASSES, SERVED, SERVED_KEYS, ShownGrant, TO_SETTLE,
-        pass_key,
+        key_of, pass_key,
     },
 };
 
@@ -58,6 +58,21 @@ impl NodeStore {
             .collect())
     }
 
+    /// The grants that buyers showed after `after` in the order of their ids, up to a page of them: fewer are the last ones.
+    pub fn grants_shown_after(&self, after: Option<GrantId>) -> Result<Vec<ShownGrant>, StoreRead> {
+        self.page(GRANTS_SHOWN, after.as_ref().map(|id| &id.0[..]))
+    }
+
+    /// The sales after `after` in the order of their grants, up to a page of them: fewer are the last ones.
+    pub fn sales_after(&self, after: Option<GrantId>) -> Result<Vec<HeldRow>, StoreRead> {
+        self.page(HELD, after.as_ref().map(|id| &id.0[..]))
+    }
+
+    /// The passes that were sold after `after` in the order of the table, up to a page of them: fewer are the last ones.
+    pub fn passes_sold_after(&self, after: Option<&PassRow>) -> Result<Vec<PassRow>, StoreRead> {
+        self.page(PASSES, after.map(key_of).as_deref())
+    }
+
     /// The batch that waits for its verdict, if one does.
     pub fn batch_waiting(&self) -> Result<Option<Unverified<SettleBatch>>, StoreRead> {
         Ok(self.many(BATCHES, &[], 1)?.pop().map(|(_, batch)| batch))
@@ -80,11 +95,21 @@ impl NodeStore {
 
     /// What requests that were served under a grant are recognised by.
     pub fn served_keys(&self, grant: GrantId) -> Result<Vec<RequestKey>, StoreRead> {
-        let rows = self.many::<()>(SERVED_KEYS, &grant.0, GRANT_REQUESTS_MAX)?;
-        let keys = rows
-            .into_iter()
-            .filter_map(|(key, ())| key.get(16..)?.try_into().ok());
-        Ok(keys.map(RequestKey).collect())
+        let (mut keys, mut last) = (Vec::new(), grant.0.to_vec());
+        // More than one range may hold, in ranges.
+        while keys.len() < GRANT_REQUESTS_MAX {
+            let rows = self.after::<()>(SERVED_KEYS, Some(&last), ROWS_PAGE)?;
+            let of_grant = rows
+                .iter()
+                .filter_map(|(key, ())| key.strip_prefix(&grant.0)?.try_into().ok());
+            let before = keys.len();
+            keys.extend(of_grant.map(RequestKey));
+            match rows.last() {
+                Some((key, ())) if keys.len() == before + ROWS_PAGE => last.clone_from(key),
+                Some(_) | None => break,
+            }
+        }
+        Ok(keys)
     }
 
     /// When the pass of `account` for `pattern` of `site` ends, if one was sold here.

@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::GRANTS_PAGE;
+use crate::store::ROWS_PAGE;
 
 const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 const PER_DAY: u64 = 1_200;
@@ -178,7 +178,7 @@ fn what_a_session_has_not_signed_for_comes_back_when_it_is_forgotten() {
 #[test]
 fn every_grant_is_looked_through_however_many_there_are() {
     let town = Town::new([Tax::NONE; SITE_OF.len()]);
-    let number = 2 * GRANTS_PAGE + 44;
+    let number = 2 * ROWS_PAGE + 44;
     let events: Vec<Event> = (0..number).map(|at| held(at, Tax::NONE)).collect();
     drop(town.store.record(&events).unwrap());
     let (mut seen, mut last) = (BTreeSet::new(), None);
@@ -186,7 +186,7 @@ fn every_grant_is_looked_through_however_many_there_are() {
         let page = town.store.grants_after(last).unwrap();
         seen.extend(page.iter().map(|row| row.grant.claims().id));
         last = page.last().map(|row| row.grant.claims().id);
-        if page.len() < GRANTS_PAGE {
+        if page.len() < ROWS_PAGE {
             break;
         }
     }

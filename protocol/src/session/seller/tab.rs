@@ -160,10 +160,8 @@ impl Tab {
         } else {
             self.credit[rule] -= 1;
         }
-        if let Some(key) = key {
-            // Without room the request is served all the same, and would be counted again.
-            self.requests.note(key, (0, 0));
-        }
+        // Without room the request is served all the same, and would be counted again: so nothing is kept of it either.
+        let key = key.filter(|key| self.requests.note(*key, (0, 0)));
         self.slot_news.push_back(SlotNews::Used { rule, key });
         true
     }
