@@ -6,39 +6,34 @@ use std::{fs, path::Path};
 
 use http::StatusCode;
 use madang::config::Raw;
-use madang_protocol::amount::Amount;
-use madang_tests::harness::{Pc, World, eventually, folder, serving};
+use madang_protocol::{amount::Amount, broker::BillLine};
+use madang_tests::harness::{Pc, Street, World, eventually, folder, serving, sum, total, won};
 use tempfile::TempDir;
 
 const PAGES: [&str; 3] = ["/first.html", "/second.html", "/third.html"];
 
-struct Street {
-    world: World,
-    /// Of `alice`'s, who sells a page for 500 won.
-    _site: TempDir,
+/// Pages of `alice`'s at 500 won.
+struct Stand {
+    street: Street<TempDir>,
 }
 
-impl Street {
+impl Stand {
     async fn new() -> Self {
         let site = TempDir::new().unwrap();
         fs::write(site.path().join("free.txt"), "for everyone").unwrap();
         for page in PAGES {
             fs::write(site.path().join(&page[1..]), page).unwrap();
         }
-        let mut world = World::start().await.unwrap();
-        let raw = serving(folder(site.path(), &["/*.html=500 KRW"]));
-        world.join("alice", raw).await.unwrap();
-        world.join("bob", Raw::default()).await.unwrap();
-        world.top_up("bob", won(10_000)).await.unwrap();
-        let street = Self { world, _site: site };
-        street.find().await;
-        let agreed = street.bob().agree("alice", PAGES[0], won(5_000), false);
-        agreed.await.unwrap();
-        street
+        let world = World::start().await.unwrap();
+        let seller = serving(folder(site.path(), &["/*.html=500 KRW"]));
+        let street = Street::open(world, site, seller, Raw::default(), "/free.txt");
+        let street = street.await.unwrap();
+        street.agreed(PAGES[0], won(5_000)).await.unwrap();
+        Self { street }
     }
 
     fn bob(&self) -> &Pc {
-        self.world.pc("bob").unwrap()
+        self.street.bob()
     }
 
     async fn find(&self) {
@@ -57,8 +52,7 @@ impl Street {
     async fn signed(&self, amount: Amount) {
         let is_signed = || async {
             let receipts = self.bob().signed().unwrap();
-            let amounts = receipts.iter().map(|one| one.amount);
-            amounts.fold(Amount::ZERO, Amount::saturating_add) == amount
+            sum(receipts.iter().map(|one| one.amount)) == amount
         };
         eventually("so much is signed for", is_signed)
             .await
@@ -77,34 +71,35 @@ impl Street {
         let home = self.bob().home().join("journal");
         if has_seller_restarted {
             // First, so that the buyer's last words do not reach it.
-            self.world.stop("alice").await.unwrap();
+            self.street.world.stop("alice").await.unwrap();
         }
-        self.world.stop("bob").await.unwrap();
+        self.street.world.stop("bob").await.unwrap();
         fs::remove_dir_all(&home).unwrap();
         copy_segments(journal.path(), &home);
         if has_seller_restarted {
-            self.world.resume("alice", |_| {}).await.unwrap();
+            self.street.world.resume("alice", |_| {}).await.unwrap();
         }
-        self.world.resume("bob", |_| {}).await.unwrap();
+        self.street.world.resume("bob", |_| {}).await.unwrap();
         self.find().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_that_is_one_receipt_behind_goes_on_from_the_sellers() {
-    let mut street = Street::new().await;
-    street.read(PAGES[0]).await;
-    street.signed(won(500)).await;
-    let journal = street.journal();
-    street.read(PAGES[1]).await;
-    street.signed(won(1_000)).await;
-    street.set_back(&journal, true).await;
+    let mut stand = Stand::new().await;
+    stand.read(PAGES[0]).await;
+    stand.signed(won(500)).await;
+    let journal = stand.journal();
+    stand.read(PAGES[1]).await;
+    stand.signed(won(1_000)).await;
+    stand.set_back(&journal, true).await;
     // What the grant has counted is not paid for again, though its buyer has forgotten it.
     for page in [PAGES[1], PAGES[0], PAGES[2]] {
-        street.read(page).await;
+        stand.read(page).await;
     }
-    street.signed(won(1_500)).await;
-    let lines = street
+    stand.signed(won(1_500)).await;
+    let lines = stand
+        .street
         .world
         .settled("bob", |lines| {
             lines.iter().any(|one| one.amount == won(1_500))
@@ -112,26 +107,23 @@ async fn a_buyer_that_is_one_receipt_behind_goes_on_from_the_sellers() {
         .await
         .unwrap();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    street.world.check_money().unwrap();
+    stand.street.world.check_money().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_that_has_forgotten_its_last_word_ends_that_grant_and_buys_with_another() {
-    let mut street = Street::new().await;
-    street.read(PAGES[0]).await;
-    street.signed(won(500)).await;
-    let journal = street.journal();
-    street.read(PAGES[1]).await;
-    street.signed(won(1_000)).await;
-    street.set_back(&journal, false).await;
-    street.read(PAGES[2]).await;
-    street.signed(won(1_500)).await;
-    let is_all = |lines: &[madang_protocol::broker::BillLine]| {
-        let amounts = lines.iter().map(|one| one.amount);
-        amounts.fold(Amount::ZERO, Amount::saturating_add) == won(1_500)
-    };
-    street.world.settled("bob", is_all).await.unwrap();
-    street.world.check_money().unwrap();
+    let mut stand = Stand::new().await;
+    stand.read(PAGES[0]).await;
+    stand.signed(won(500)).await;
+    let journal = stand.journal();
+    stand.read(PAGES[1]).await;
+    stand.signed(won(1_000)).await;
+    stand.set_back(&journal, false).await;
+    stand.read(PAGES[2]).await;
+    stand.signed(won(1_500)).await;
+    let is_all = |lines: &[BillLine]| total(lines) == won(1_500);
+    stand.street.world.settled("bob", is_all).await.unwrap();
+    stand.street.world.check_money().unwrap();
 }
 
 /// Copies the journal, and leaves the index, which is made anew.
@@ -142,8 +134,4 @@ fn copy_segments(from: &Path, to: &Path) {
             fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
-}
-
-fn won(units: u64) -> Amount {
-    Amount::from_micros(units * 1_000_000)
 }

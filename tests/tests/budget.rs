@@ -6,8 +6,8 @@ use std::{fs, path::Path};
 
 use http_body_util::BodyExt as _;
 use madang::{config::Raw, fetch::FetchError};
-use madang_protocol::{amount::Amount, broker::BillLine};
-use madang_tests::harness::{World, eventually, folder, get, serving};
+use madang_protocol::amount::Amount;
+use madang_tests::harness::{Street, World, eventually, folder, get, serving, sum, total, won};
 use tempfile::TempDir;
 
 const NODE: &str = env!("CARGO_BIN_EXE_node_process");
@@ -15,32 +15,27 @@ const OCTETS: usize = 3 << 20;
 /// Served ahead of receipts, in won.
 const WINDOW: u64 = 20;
 
-struct Street {
-    world: World,
-    site: TempDir,
+/// A film of `alice`'s, and where `bob` puts it.
+struct Cinema {
+    street: Street<TempDir>,
     downloads: TempDir,
 }
 
-impl Street {
+impl Cinema {
     /// `alice` sells a film at 100 won a MiB; `bob` has 10,000 won, and what `raw` says.
     async fn with(raw: Raw) -> Self {
         Self::of(World::start().await.unwrap(), raw).await
     }
 
-    async fn of(mut world: World, raw: Raw) -> Self {
+    async fn of(world: World, raw: Raw) -> Self {
         let site = TempDir::new().unwrap();
         fs::write(site.path().join("free.txt"), "for everyone").unwrap();
         fs::write(site.path().join("film.bin"), film()).unwrap();
         let mut served = serving(folder(site.path(), &["/film.bin=100 KRW/MiB"]));
         served.selling.window_start = Some(format!("{WINDOW} KRW"));
-        world.join("alice", served).await.unwrap();
-        world.join("bob", raw).await.unwrap();
-        world.top_up("bob", won(10_000)).await.unwrap();
-        let bob = world.pc("bob").unwrap();
-        bob.find("alice", "/free.txt").await.unwrap();
+        let street = Street::open(world, site, served, raw, "/free.txt");
         Self {
-            world,
-            site,
+            street: street.await.unwrap(),
             downloads: TempDir::new().unwrap(),
         }
     }
@@ -50,7 +45,7 @@ impl Street {
         let mut command = tokio::process::Command::new(NODE);
         command
             .arg("--home")
-            .arg(self.world.pc("bob").unwrap().home().path())
+            .arg(self.street.bob().home().path())
             .args(["get", "alice/film.bin", "--quiet", "--pay", pay, "-o"])
             .arg(self.film());
         let output = command.output().await.unwrap();
@@ -63,7 +58,7 @@ impl Street {
         let mut command = tokio::process::Command::new(NODE);
         command
             .arg("--home")
-            .arg(self.world.pc("bob").unwrap().home().path())
+            .arg(self.street.bob().home().path())
             .args(words);
         let output = command.output().await.unwrap();
         assert!(output.status.success(), "{output:?}");
@@ -79,7 +74,7 @@ impl Street {
         let mut command = tokio::process::Command::new(NODE);
         command
             .arg("--home")
-            .arg(self.world.pc("bob").unwrap().home().path())
+            .arg(self.street.bob().home().path())
             .args(["get", "alice/film.bin", "--quiet", "-o"])
             .arg(self.film());
         let output = command.output().await.unwrap();
@@ -89,67 +84,66 @@ impl Street {
 
     /// What leaves the wallet for what was signed for, as the buyer counts it.
     fn debited(&self) -> Amount {
-        let store = &self.world.pc("bob").unwrap().node().store;
+        let store = &self.street.bob().node().store;
         let alice = "alice".parse().unwrap();
         let row = store.agreement(&alice).unwrap();
         row.map_or(Amount::ZERO, |row| row.spent)
     }
 
     fn spent(&self) -> Amount {
-        let receipts = self.world.pc("bob").unwrap().signed().unwrap();
-        let amounts = receipts.iter().map(|one| one.amount);
-        amounts.fold(Amount::ZERO, Amount::saturating_add)
+        let receipts = self.street.bob().signed().unwrap();
+        sum(receipts.iter().map(|one| one.amount))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_past_its_budget_says_so_and_goes_on_with_another() {
-    let street = Street::with(Raw::default()).await;
-    let (is_done, complaint) = street.get("150 KRW").await;
+    let cinema = Cinema::with(Raw::default()).await;
+    let (is_done, complaint) = cinema.get("150 KRW").await;
     assert!(!is_done && complaint.contains("is used up"), "{complaint}");
     assert!(
         complaint.contains("of 150 KRW") && complaint.contains("--pay AMOUNT"),
         "{complaint}"
     );
     // It is agreed to once, however often the download is tried.
-    assert!(street.spent() <= won(150), "{:?}", street.spent());
-    let (is_done, complaint) = street.get("200 KRW").await;
+    assert!(cinema.spent() <= won(150), "{:?}", cinema.spent());
+    let (is_done, complaint) = cinema.get("200 KRW").await;
     assert!(is_done, "{complaint}");
-    assert!(fs::read(street.film()).unwrap() == film());
-    assert!(street.spent() <= won(301), "{:?}", street.spent());
-    street.world.check_money().unwrap();
+    assert!(fs::read(cinema.film()).unwrap() == film());
+    assert!(cinema.spent() <= won(301), "{:?}", cinema.spent());
+    cinema.street.world.check_money().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_whose_budget_is_used_up_is_named_and_no_agreement_raises_it() {
     let mut raw = Raw::default();
     raw.budget.per_day = Some("100 KRW".into());
-    let street = Street::with(raw).await;
-    let (is_done, complaint) = street.get("2000 KRW").await;
+    let cinema = Cinema::with(raw).await;
+    let (is_done, complaint) = cinema.get("2000 KRW").await;
     assert!(!is_done && complaint.contains("is used up"), "{complaint}");
-    let (is_done, complaint) = street.get("2000 KRW").await;
+    let (is_done, complaint) = cinema.get("2000 KRW").await;
     assert!(
         !is_done && complaint.contains("budget for today") && complaint.contains("per_day"),
         "{complaint}"
     );
-    let bob = street.world.pc("bob").unwrap();
+    let bob = cinema.street.bob();
     let refusal = bob.open("alice", get("/film.bin")).await.err();
     assert!(
         matches!(refusal, Some(FetchError::DayUsedUp(_))),
         "{refusal:?}"
     );
-    assert!(street.spent() <= won(100));
+    assert!(cinema.spent() <= won(100));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_is_a_slip_of_the_keyboard_is_refused() {
-    let street = Street::with(Raw::default()).await;
-    let (is_done, complaint) = street.get("2000000000 KRW").await;
+    let cinema = Cinema::with(Raw::default()).await;
+    let (is_done, complaint) = cinema.get("2000000000 KRW").await;
     assert!(
         !is_done && complaint.contains("at most 1000000000"),
         "{complaint}"
     );
-    assert!(is_empty(street.downloads.path()));
+    assert!(is_empty(cinema.downloads.path()));
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -161,14 +155,10 @@ fn film() -> Vec<u8> {
     (0..OCTETS as u64 / 8).flat_map(u64::to_le_bytes).collect()
 }
 
-fn won(units: u64) -> Amount {
-    Amount::from_micros(units * 1_000_000)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn consent_that_is_taken_back_ends_what_is_under_way() {
-    let street = Street::with(Raw::default()).await;
-    let bob = street.world.pc("bob").unwrap();
+    let cinema = Cinema::with(Raw::default()).await;
+    let bob = cinema.street.bob();
     bob.agree("alice", "/film.bin", won(10_000), false)
         .await
         .unwrap();
@@ -203,14 +193,14 @@ async fn consent_that_is_taken_back_ends_what_is_under_way() {
         matches!(outcome, Some(Err(_))),
         "the film went on to its end"
     );
-    assert!(street.spent() < won(200), "{}", street.spent());
-    street.world.check_money().unwrap();
+    assert!(cinema.spent() < won(200), "{}", cinema.spent());
+    cinema.street.world.check_money().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_price_that_changes_beside_an_open_session_is_agreed_to_once() {
-    let street = Street::with(Raw::default()).await;
-    let bob = street.world.pc("bob").unwrap();
+    let cinema = Cinema::with(Raw::default()).await;
+    let bob = cinema.street.bob();
     bob.agree("alice", "/film.bin", won(1_000), false)
         .await
         .unwrap();
@@ -218,9 +208,9 @@ async fn a_price_that_changes_beside_an_open_session_is_agreed_to_once() {
     assert_eq!(got.body, film());
     let output = tokio::process::Command::new(NODE)
         .arg("--home")
-        .arg(street.world.pc("alice").unwrap().home().path())
+        .arg(cinema.street.alice().home().path())
         .arg("serve")
-        .arg(street.site.path())
+        .arg(cinema.street.site.path())
         .args(["--price", "/film.bin=150 KRW/MiB"])
         .output()
         .await
@@ -239,7 +229,7 @@ async fn a_price_that_changes_beside_an_open_session_is_agreed_to_once() {
     let got = bob.get("alice", "/film.bin").await.unwrap();
     assert_eq!(got.body, film());
     // What the window has let through is receipted within the second that follows.
-    let all_is_receipted = || async { street.spent() == won(300 + 450) };
+    let all_is_receipted = || async { cinema.spent() == won(300 + 450) };
     eventually("both films are paid for, once", all_is_receipted)
         .await
         .unwrap();
@@ -248,73 +238,73 @@ async fn a_price_that_changes_beside_an_open_session_is_agreed_to_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_download_names_what_it_has_cost_before_the_last_of_it_is_signed_for() {
     let world = World::start_with_tax_on_top().await.unwrap();
-    let street = Street::of(world, Raw::default()).await;
-    let film = street.film();
+    let cinema = Cinema::of(world, Raw::default()).await;
+    let film = cinema.film();
     let get = ["get", "alice/film.bin", "--quiet", "--force", "-o"];
     let get = |pay: &'static [&'static str]| {
         let words = get.iter().copied().chain([film.to_str().unwrap()]);
         words.chain(pay.iter().copied()).collect::<Vec<_>>()
     };
     for pay in [&["--pay", "5000 KRW"][..], &[]] {
-        let said = street.says(&get(pay)).await;
+        let said = cinema.says(&get(pay)).await;
         assert!(
             said.ends_with("; alice was paid 330 KRW, tax included\n"),
             "{said}"
         );
     }
-    let is_signed = || async { street.debited() == won(660) };
+    let is_signed = || async { cinema.debited() == won(660) };
     eventually("both downloads are signed for", is_signed)
         .await
         .unwrap();
-    let listed = street.says(&["consent", "list"]).await;
+    let listed = cinema.says(&["consent", "list"]).await;
     assert!(listed.contains("660 of 5000 KRW, tax included"), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_tax_on_top_no_more_leaves_the_wallet_than_was_agreed_to() {
     let world = World::start_with_tax_on_top().await.unwrap();
-    let mut street = Street::of(world, Raw::default()).await;
-    let (is_done, complaint) = street.get_unasked().await;
+    let mut cinema = Cinema::of(world, Raw::default()).await;
+    let (is_done, complaint) = cinema.get_unasked().await;
     assert!(
         !is_done && complaint.contains("/film.bin=100 KRW/MiB + 10 % tax"),
         "{complaint}"
     );
     assert!(complaint.contains("AMOUNT, tax included"), "{complaint}");
     // Of 200 won some 182 are for the film, of which a MiB costs 100.
-    let (is_done, complaint) = street.get("200 KRW").await;
+    let (is_done, complaint) = cinema.get("200 KRW").await;
     assert!(
         !is_done && complaint.contains("200 KRW, tax included"),
         "{complaint}"
     );
-    let is_signed = || async { street.debited() > won(200 - WINDOW) };
+    let is_signed = || async { cinema.debited() > won(200 - WINDOW) };
     eventually("what was received is signed for", is_signed)
         .await
         .unwrap();
-    let listed = street.says(&["consent", "list"]).await;
+    let listed = cinema.says(&["consent", "list"]).await;
     assert!(
         listed.contains("of 200 KRW, tax included") && listed.contains("since 20"),
         "{listed}"
     );
     assert!(complaint.contains("alice was paid "), "{complaint}");
     // Its goodbye is its last word: what is settled then stays.
-    let (signed, debited) = (street.spent(), street.debited());
-    street.world.stop("bob").await.unwrap();
-    let total = |lines: &[BillLine], part: fn(&BillLine) -> Amount| {
-        let parts = lines.iter().map(part);
-        parts.fold(Amount::ZERO, Amount::saturating_add)
-    };
-    let lines = street
+    let (signed, debited) = (cinema.spent(), cinema.debited());
+    cinema.street.world.stop("bob").await.unwrap();
+    let lines = cinema
+        .street
         .world
-        .settled("bob", |lines| total(lines, |line| line.amount) >= signed)
+        .settled("bob", |lines| total(lines) >= signed)
         .await
         .unwrap();
-    let debit = total(&lines, |line| line.debit);
+    let debit = sum(lines.iter().map(|line| line.debit));
     assert!(
         debit >= debited && debit <= won(200) && debit > won(200 - WINDOW),
         "{debit}"
     );
-    assert!(total(&lines, |line| line.tax) > won(16), "{lines:?}");
-    let left = street.world.wallet("bob").unwrap().posted;
+    assert!(
+        sum(lines.iter().map(|line| line.tax)) > won(16),
+        "{lines:?}"
+    );
+    let left = cinema.street.world.wallet("bob").unwrap().posted;
     assert_eq!(left.checked_add(debit), Some(won(10_000)));
-    street.world.check_money().unwrap();
+    cinema.street.world.check_money().unwrap();
 }

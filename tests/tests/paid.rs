@@ -12,61 +12,30 @@ use madang::{
     fetch::{FetchError, Paying},
     mesh::Protocol,
 };
-use madang_protocol::{amount::Amount, broker::BillLine};
-use madang_tests::harness::{Pc, World, eventually, folder, get, read, serving};
+use madang_protocol::amount::Amount;
+use madang_tests::harness::{
+    Pc, Street, World, by_the_mib, eventually, folder, get, read, serving, sum, total, won,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const MIB: u64 = 1 << 20;
 
-/// A site of `alice`, and `bob`, who has paid in 10,000 won.
-struct Street {
-    world: World,
-    folder: TempDir,
-}
-
-impl Street {
-    async fn with(prices: &[&str]) -> Self {
-        let site = TempDir::new().unwrap();
-        put(site.path(), "free.txt", b"for everyone");
-        put(site.path(), "page.html", b"a page that costs something");
-        put(site.path(), "film.bin", &octets(3 * MIB + 1_234));
-        let mut world = World::start().await.unwrap();
-        let raw = serving(folder(site.path(), prices));
-        world.join("alice", raw).await.unwrap();
-        world.join("bob", Raw::default()).await.unwrap();
-        world.top_up("bob", won(10_000)).await.unwrap();
-        world
-            .pc("bob")
-            .unwrap()
-            .find("alice", "/free.txt")
-            .await
-            .unwrap();
-        Self {
-            world,
-            folder: site,
-        }
-    }
-
-    fn bob(&self) -> &Pc {
-        self.world.pc("bob").unwrap()
-    }
-
-    /// Waits until what was signed is settled as `amount`, which the counters must cost.
-    async fn settled(&self, amount: Amount) -> Vec<BillLine> {
-        let lines = self
-            .world
-            .settled("bob", |lines| total(lines) == amount)
-            .await
-            .unwrap();
-        self.world.check_money().unwrap();
-        lines
-    }
+/// A free page, a page and a film of `alice`'s, at these prices.
+async fn street(prices: &[&str]) -> Street<TempDir> {
+    let site = TempDir::new().unwrap();
+    put(site.path(), "free.txt", b"for everyone");
+    put(site.path(), "page.html", b"a page that costs something");
+    put(site.path(), "film.bin", &octets(3 * MIB + 1_234));
+    let world = World::start().await.unwrap();
+    let seller = serving(folder(site.path(), prices));
+    let street = Street::open(world, site, seller, Raw::default(), "/free.txt");
+    street.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_free_page_costs_nothing_and_needs_no_session() {
-    let street = Street::with(&["/page.html=500 KRW"]).await;
+    let street = street(&["/page.html=500 KRW"]).await;
     let got = street.bob().get("alice", "/free.txt").await.unwrap();
     assert_eq!(
         (got.status, &got.body[..]),
@@ -79,7 +48,7 @@ async fn a_free_page_costs_nothing_and_needs_no_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_knows_only_http_over_libp2p_reads_what_is_free_and_is_told_the_price_of_the_rest() {
-    let street = Street::with(&["/page.html=500 KRW"]).await;
+    let street = street(&["/page.html=500 KRW"]).await;
     let alice = street.world.pc("alice").unwrap().node().mesh.peer_id();
     let mesh = &street.bob().node().mesh;
     let answer = async |path: &str| {
@@ -113,7 +82,7 @@ async fn who_knows_only_http_over_libp2p_reads_what_is_free_and_is_told_the_pric
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_priced_by_the_request_costs_its_price_once_however_often_it_is_read() {
-    let street = Street::with(&["/page.html=500 KRW"]).await;
+    let street = street(&["/page.html=500 KRW"]).await;
     street
         .bob()
         .agree("alice", "/page.html", won(2_000), false)
@@ -126,7 +95,7 @@ async fn a_page_priced_by_the_request_costs_its_price_once_however_often_it_is_r
             (StatusCode::OK, &b"a page that costs something"[..])
         );
     }
-    let lines = street.settled(won(500)).await;
+    let lines = street.settled(won(500)).await.unwrap();
     assert_eq!(lines.len(), 1, "{lines:?}");
     // 500 won hold 45.454545 of tax; 5 % of the rest are the provider's.
     let parts = [
@@ -148,7 +117,7 @@ async fn a_page_priced_by_the_request_costs_its_price_once_however_often_it_is_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_priced_by_the_mib_costs_what_its_octets_cost() {
-    let street = Street::with(&["/film.bin=100 KRW/MiB"]).await;
+    let street = street(&["/film.bin=100 KRW/MiB"]).await;
     street
         .bob()
         .agree("alice", "/film.bin", won(2_000), false)
@@ -156,12 +125,15 @@ async fn a_file_priced_by_the_mib_costs_what_its_octets_cost() {
         .unwrap();
     let got = street.bob().get("alice", "/film.bin").await.unwrap();
     assert_eq!(got.body, octets(3 * MIB + 1_234));
-    street.settled(by_the_mib(100, 3 * MIB + 1_234)).await;
+    street
+        .settled(by_the_mib(100, 3 * MIB + 1_234))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_passes_of_one_site_are_chosen_beside_each_other() {
-    let street = Street::with(&["/page.html=1000 KRW/30d", "/film.bin=2000 KRW/30d"]).await;
+    let street = street(&["/page.html=1000 KRW/30d", "/film.bin=2000 KRW/30d"]).await;
     for path in ["/page.html", "/film.bin"] {
         let agreed = street.bob().agree("alice", path, won(5_000), true).await;
         agreed.unwrap();
@@ -170,12 +142,12 @@ async fn two_passes_of_one_site_are_chosen_beside_each_other() {
         let got = street.bob().get("alice", path).await.unwrap();
         assert_eq!(got.status, StatusCode::OK, "{path}");
     }
-    street.settled(won(3_000)).await;
+    street.settled(won(3_000)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_agreed_so_nothing_is_paid() {
-    let street = Street::with(&["/page.html=500 KRW", "/film.bin=100 KRW/MiB"]).await;
+    let street = street(&["/page.html=500 KRW", "/film.bin=100 KRW/MiB"]).await;
     for path in ["/page.html", "/film.bin"] {
         let refusal = street.bob().open("alice", get(path)).await.err();
         assert!(
@@ -190,7 +162,7 @@ async fn nobody_agreed_so_nothing_is_paid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_back_is_not_paid() {
-    let street = Street::with(&["/page.html=500 KRW"]).await;
+    let street = street(&["/page.html=500 KRW"]).await;
     street
         .bob()
         .agree("alice", "/page.html", won(2_000), false)
@@ -209,7 +181,7 @@ async fn what_was_taken_back_is_not_paid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_wallet_buys_nothing() {
-    let mut street = Street::with(&["/page.html=500 KRW"]).await;
+    let mut street = street(&["/page.html=500 KRW"]).await;
     street.world.join("carol", Raw::default()).await.unwrap();
     let carol = street.world.pc("carol").unwrap();
     carol.find("alice", "/free.txt").await.unwrap();
@@ -228,7 +200,7 @@ async fn an_empty_wallet_buys_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_quota_gives_is_free_and_what_comes_after_it_is_not() {
-    let street = Street::with(&["/film.bin=100 KRW/MiB + free 2 MiB/1d"]).await;
+    let street = street(&["/film.bin=100 KRW/MiB + free 2 MiB/1d"]).await;
     street
         .bob()
         .agree("alice", "/film.bin", won(2_000), false)
@@ -236,7 +208,7 @@ async fn what_a_quota_gives_is_free_and_what_comes_after_it_is_not() {
         .unwrap();
     let got = street.bob().get("alice", "/film.bin").await.unwrap();
     assert_eq!(got.body.len() as u64, 3 * MIB + 1_234);
-    let lines = street.settled(by_the_mib(100, MIB + 1_234)).await;
+    let lines = street.settled(by_the_mib(100, MIB + 1_234)).await.unwrap();
     assert!(
         lines.len() > 1,
         "all of it was free under one grant: {lines:?}"
@@ -245,7 +217,7 @@ async fn what_a_quota_gives_is_free_and_what_comes_after_it_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_three_free_pages_a_day_three_are_free_and_the_fourth_costs_its_price() {
-    let street = Street::with(&["/pages/**=500 KRW + free 3 requests/1d"]).await;
+    let street = street(&["/pages/**=500 KRW + free 3 requests/1d"]).await;
     put_pages(&street);
     street
         .bob()
@@ -260,12 +232,12 @@ async fn of_three_free_pages_a_day_three_are_free_and_the_fourth_costs_its_price
         signed.push(signed_by(street.bob()));
     }
     assert_eq!(signed, [Amount::ZERO, Amount::ZERO, Amount::ZERO, won(500)]);
-    street.settled(won(500)).await;
+    street.settled(won(500)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_that_one_grant_could_hold_whole_has_all_of_its_free_pages() {
-    let mut street = Street::with(&["/pages/**=500 KRW + free 3 requests/1d"]).await;
+    let mut street = street(&["/pages/**=500 KRW + free 3 requests/1d"]).await;
     put_pages(&street);
     street.world.join("carol", Raw::default()).await.unwrap();
     street.world.top_up("carol", won(1_000)).await.unwrap();
@@ -286,14 +258,14 @@ async fn a_wallet_that_one_grant_could_hold_whole_has_all_of_its_free_pages() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_anchor_gone_what_is_paid_for_goes_on_and_is_settled_when_it_is_back() {
-    let mut street = Street::with(&["/page.html=500 KRW", "/film.bin=100 KRW/MiB"]).await;
+    let mut street = street(&["/page.html=500 KRW", "/film.bin=100 KRW/MiB"]).await;
     street
         .bob()
         .agree("alice", "/page.html", won(2_000), false)
         .await
         .unwrap();
     street.bob().get("alice", "/page.html").await.unwrap();
-    street.settled(won(500)).await;
+    street.settled(won(500)).await.unwrap();
     street.world.stop_anchor().await.unwrap();
     let got = street.bob().get("alice", "/film.bin").await.unwrap();
     assert_eq!(got.body, octets(3 * MIB + 1_234));
@@ -301,24 +273,25 @@ async fn with_the_anchor_gone_what_is_paid_for_goes_on_and_is_settled_when_it_is
     let film = by_the_mib(100, 3 * MIB + 1_234);
     street
         .settled(Amount::from_micros(won(500).micros() + film.micros()))
-        .await;
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_price_is_agreed_to_anew() {
-    let mut street = Street::with(&["/page.html=500 KRW"]).await;
+    let mut street = street(&["/page.html=500 KRW"]).await;
     street
         .bob()
         .agree("alice", "/page.html", won(2_000), false)
         .await
         .unwrap();
     street.bob().get("alice", "/page.html").await.unwrap();
-    street.settled(won(500)).await;
-    let site = street.folder.path().to_owned();
+    street.settled(won(500)).await.unwrap();
+    let site = street.site.path().to_owned();
     street.world.stop("alice").await.unwrap();
     let dearer = move |raw: &mut Raw| raw.site = vec![folder(site, &["/page.html=700 KRW"])];
     street.world.resume("alice", dearer).await.unwrap();
-    put(street.folder.path(), "page.html", b"a page that costs more");
+    put(street.site.path(), "page.html", b"a page that costs more");
     let is_refused = || async {
         let outcome = street.bob().open("alice", get("/page.html")).await;
         matches!(outcome, Err(FetchError::TariffChanged(_)))
@@ -343,12 +316,12 @@ async fn another_price_is_agreed_to_anew() {
         .unwrap();
     let got = street.bob().get("alice", "/page.html").await.unwrap();
     assert_eq!(&got.body[..], b"a page that costs more");
-    street.settled(won(1_200)).await;
+    street.settled(won(1_200)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_buyer_that_starts_again_goes_on_where_it_stopped_and_pays_each_octet_once() {
-    let mut street = Street::with(&["/film.bin=100 KRW + 100 KRW/MiB"]).await;
+    let mut street = street(&["/film.bin=100 KRW + 100 KRW/MiB"]).await;
     street
         .bob()
         .agree("alice", "/film.bin", won(2_000), false)
@@ -383,7 +356,7 @@ async fn a_buyer_that_starts_again_goes_on_where_it_stopped_and_pays_each_octet_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_device_takes_over_when_the_first_goes_away() {
-    let mut street = Street::with(&["/page.html=500 KRW"]).await;
+    let mut street = street(&["/page.html=500 KRW"]).await;
     let site = TempDir::new().unwrap();
     put(site.path(), "free.txt", b"from the laptop");
     let raw = serving(folder(site.path(), &["/page.html=500 KRW"]));
@@ -401,7 +374,7 @@ async fn a_second_device_takes_over_when_the_first_goes_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_site_never_spends() {
-    let street = Street::with(&["/page.html=500 KRW"]).await;
+    let street = street(&["/page.html=500 KRW"]).await;
     street
         .bob()
         .agree("alice", "/page.html", won(2_000), false)
@@ -434,8 +407,8 @@ async fn ranged(pc: &Pc, range: &'static str) -> Bytes {
 }
 
 /// Four pages of one price.
-fn put_pages(street: &Street) {
-    let pages = street.folder.path().join("pages");
+fn put_pages(street: &Street<TempDir>) {
+    let pages = street.site.path().join("pages");
     fs::create_dir(&pages).unwrap();
     for number in 1..=4 {
         put(&pages, &format!("{number}.html"), b"one of four");
@@ -445,9 +418,7 @@ fn put_pages(street: &Street) {
 /// What a node has signed for, over all grants.
 fn signed_by(pc: &Pc) -> Amount {
     let receipts = pc.signed().unwrap();
-    receipts
-        .iter()
-        .fold(Amount::ZERO, |sum, one| sum.saturating_add(one.amount))
+    sum(receipts.iter().map(|one| one.amount))
 }
 
 fn put(folder: &Path, name: &str, contents: &[u8]) {
@@ -460,21 +431,4 @@ fn octets(length: u64) -> Vec<u8> {
         .flat_map(u64::to_le_bytes)
         .take(length as usize)
         .collect()
-}
-
-fn won(units: u64) -> Amount {
-    Amount::from_micros(units * 1_000_000)
-}
-
-/// `octets` at `price` won for each MiB, rounded up once.
-fn by_the_mib(price: u64, octets: u64) -> Amount {
-    Amount::from_micros(
-        (u128::from(octets) * u128::from(price) * 1_000_000).div_ceil(u128::from(MIB)) as u64,
-    )
-}
-
-fn total(lines: &[BillLine]) -> Amount {
-    lines
-        .iter()
-        .fold(Amount::ZERO, |sum, line| sum.saturating_add(line.amount))
 }

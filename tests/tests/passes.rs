@@ -7,15 +7,14 @@ use std::{fs, time::Duration};
 use http::StatusCode;
 use madang::{config::Raw, fetch::FetchError};
 use madang_protocol::{amount::Amount, time::UnixMillis};
-use madang_tests::harness::{Got, Pc, World, eventually, folder, get, serving};
+use madang_tests::harness::{Got, Pc, Street, World, eventually, folder, get, serving, sum, won};
 use tempfile::TempDir;
 
 const PRICE: u64 = 1_000;
 
 /// A club of `alice`'s that only a pass opens, for a day, and `bob`, who has paid in 10,000 won and whose budget is one pass.
 struct Club {
-    world: World,
-    site: TempDir,
+    street: Street<TempDir>,
 }
 
 impl Club {
@@ -23,13 +22,11 @@ impl Club {
         let site = TempDir::new().unwrap();
         fs::write(site.path().join("free.txt"), "for everyone").unwrap();
         fs::write(site.path().join("club.html"), "for members").unwrap();
-        let mut world = World::start().await.unwrap();
-        world.join("alice", Self::raw(&site)).await.unwrap();
-        world.join("bob", Raw::default()).await.unwrap();
-        world.top_up("bob", won(10_000)).await.unwrap();
-        let club = Self { world, site };
-        club.bob().find("alice", "/free.txt").await.unwrap();
-        club
+        let (world, seller) = (World::start().await.unwrap(), Self::raw(&site));
+        let street = Street::open(world, site, seller, Raw::default(), "/free.txt");
+        Self {
+            street: street.await.unwrap(),
+        }
     }
 
     fn raw(site: &TempDir) -> Raw {
@@ -37,7 +34,7 @@ impl Club {
     }
 
     fn bob(&self) -> &Pc {
-        self.world.pc("bob").unwrap()
+        self.street.bob()
     }
 
     async fn enter(&self) -> Result<Got, String> {
@@ -74,8 +71,7 @@ impl Club {
     /// All that `bob` has ever signed for.
     fn signed(&self) -> Amount {
         let receipts = self.bob().signed().unwrap();
-        let amounts = receipts.iter().map(|one| one.amount);
-        amounts.fold(Amount::ZERO, Amount::saturating_add)
+        sum(receipts.iter().map(|one| one.amount))
     }
 }
 
@@ -85,21 +81,25 @@ async fn a_pass_is_good_after_everybody_has_started_again_without_the_anchor_and
     let mut club = Club::open().await;
     club.join().await;
     // Both ends forget their session, and nobody can be asked for a grant.
-    club.world.stop_anchor().await.unwrap();
+    club.street.world.stop_anchor().await.unwrap();
     for name in ["bob", "alice"] {
-        club.world.stop(name).await.unwrap();
-        club.world.resume(name, |_| {}).await.unwrap();
+        club.street.world.stop(name).await.unwrap();
+        club.street.world.resume(name, |_| {}).await.unwrap();
         club.find_again("for everyone").await;
         club.expect_entry().await;
     }
     assert_eq!(club.signed(), won(PRICE));
     // Nor is it paid for once the anchor is back.
-    club.world.resume_anchor().await.unwrap();
+    club.street.world.resume_anchor().await.unwrap();
     club.expect_entry().await;
-    let lines = club.world.settled("bob", |lines| !lines.is_empty()).await;
+    let lines = club
+        .street
+        .world
+        .settled("bob", |lines| !lines.is_empty())
+        .await;
     let paid: Vec<Amount> = lines.unwrap().iter().map(|line| line.amount).collect();
     assert_eq!(paid, [won(PRICE)]);
-    club.world.check_money().unwrap();
+    club.street.world.check_money().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,8 +108,8 @@ async fn a_pass_of_the_issuers_is_good_at_every_device_of_the_site_also_when_the
     let mut club = Club::open().await;
     club.join().await;
     // The end of a session settles it, and brings the issuer's word.
-    club.world.stop("bob").await.unwrap();
-    club.world.resume("bob", |_| {}).await.unwrap();
+    club.street.world.stop("bob").await.unwrap();
+    club.street.world.resume("bob", |_| {}).await.unwrap();
     let is_issued = || async {
         let standing = club.bob().node().standing.borrow();
         standing
@@ -122,8 +122,8 @@ async fn a_pass_of_the_issuers_is_good_at_every_device_of_the_site_also_when_the
     fs::write(laptop.path().join("free.txt"), "from the laptop").unwrap();
     fs::write(laptop.path().join("club.html"), "for members").unwrap();
     let raw = Club::raw(&laptop);
-    club.world.join("alice/laptop", raw).await.unwrap();
-    club.world.stop("alice").await.unwrap();
+    club.street.world.join("alice/laptop", raw).await.unwrap();
+    club.street.world.stop("alice").await.unwrap();
     club.find_again("from the laptop").await;
     let node = club.bob().node();
     node.shop
@@ -134,7 +134,7 @@ async fn a_pass_of_the_issuers_is_good_at_every_device_of_the_site_also_when_the
         .unwrap();
     club.expect_entry().await;
     assert_eq!(club.signed(), won(PRICE));
-    drop(club.site);
+    drop(club.street.site);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,9 +163,9 @@ async fn a_pass_that_has_ended_is_asked_about_anew() {
         .agree("alice", "/club.html", won(10 * PRICE), true);
     agreed.await.unwrap();
     club.expect_entry().await;
-    club.world.stop_anchor().await.unwrap();
+    club.street.world.stop_anchor().await.unwrap();
     for name in ["alice", "bob"] {
-        let clock = &club.world.pc(name).unwrap().node().clock;
+        let clock = &club.street.world.pc(name).unwrap().node().clock;
         let now: UnixMillis = clock.now();
         clock.set(now.plus(Duration::from_secs(25 * 3_600)), Duration::ZERO);
     }
@@ -177,8 +177,4 @@ async fn a_pass_that_has_ended_is_asked_about_anew() {
         .await
         .unwrap();
     assert_eq!(club.signed(), won(PRICE), "nothing was renewed in silence");
-}
-
-fn won(units: u64) -> Amount {
-    Amount::from_micros(units * 1_000_000)
 }

@@ -9,8 +9,7 @@ use std::{
 };
 
 use madang::config::Raw;
-use madang_protocol::amount::Amount;
-use madang_tests::harness::{Pc, World, eventually, folder, serving};
+use madang_tests::harness::{PAID_IN, Pc, Street, World, eventually, folder, serving, won};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -26,17 +25,12 @@ async fn a_reader_that_stops_pays_for_little_more_than_it_has_read() {
     let site = TempDir::new().unwrap();
     fs::write(site.path().join("free.txt"), "free").unwrap();
     fs::write(site.path().join("film.bin"), vec![7; 64 << 20]).unwrap();
-    let mut world = World::start().await.unwrap();
-    let raw = serving(folder(site.path(), &["/film.bin=2 KRW/MiB"]));
-    world.join("alice", raw).await.unwrap();
-    world.join("bob", Raw::default()).await.unwrap();
-    let paid_in = Amount::from_micros(10_000_000_000);
-    world.top_up("bob", paid_in).await.unwrap();
-    let bob = world.pc("bob").unwrap();
-    bob.find("alice", "/free.txt").await.unwrap();
-    bob.agree("alice", "/film.bin", paid_in, false)
-        .await
-        .unwrap();
+    let world = World::start().await.unwrap();
+    let seller = serving(folder(site.path(), &["/film.bin=2 KRW/MiB"]));
+    let street = Street::open(world, site, seller, Raw::default(), "/free.txt");
+    let street = street.await.unwrap();
+    street.agreed("/film.bin", won(PAID_IN)).await.unwrap();
+    let bob = street.bob();
 
     let mut browser = browse(bob, "/film.bin").await;
     let mut first = vec![0; MIB as usize];

@@ -14,99 +14,57 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use madang::{config::Raw, fetch::FetchError, mesh::Protocol, web::Body};
-use madang_protocol::{amount::Amount, reject::Reject, session::frame::SESSION_HEADER};
+use madang_protocol::{reject::Reject, session::frame::SESSION_HEADER};
 use madang_tests::harness::{
-    Application, Asked, Pc, World, eventually, folder, get, read, serving,
+    Application, Asked, Street, World, by_the_mib, eventually, folder, get, read, serving, won,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const MIB: u64 = 1 << 20;
 
-/// An application of `alice`, and `bob`, who has paid in 10,000 won.
-struct Street {
-    world: World,
-    application: Application,
+/// An application of `alice`'s, at these prices.
+async fn street(prices: &[&str]) -> Street<Application> {
+    let application = Application::start().await.unwrap();
+    let world = World::start().await.unwrap();
+    let seller = serving(application.site(prices));
+    let street = Street::open(world, application, seller, Raw::default(), "/free");
+    street.await.unwrap()
 }
 
-impl Street {
-    async fn with(prices: &[&str]) -> Self {
-        let application = Application::start().await.unwrap();
-        let mut world = World::start().await.unwrap();
-        world
-            .join("alice", serving(application.site(prices)))
-            .await
-            .unwrap();
-        world.join("bob", Raw::default()).await.unwrap();
-        world.top_up("bob", won(10_000)).await.unwrap();
-        world
-            .pc("bob")
-            .unwrap()
-            .find("alice", "/free")
-            .await
-            .unwrap();
-        Self { world, application }
-    }
+async fn restart_seller(street: &mut Street<Application>) {
+    street.world.stop("alice").await.unwrap();
+    street.world.resume("alice", |_| {}).await.unwrap();
+    let serves = || async {
+        let got = street.bob().get("alice", "/free").await;
+        got.is_ok_and(|got| got.status == StatusCode::OK)
+    };
+    eventually("the seller serves again", serves).await.unwrap();
+}
 
-    async fn restart_seller(&mut self) {
-        self.world.stop("alice").await.unwrap();
-        self.world.resume("alice", |_| {}).await.unwrap();
-        let serves = || async {
-            let got = self.bob().get("alice", "/free").await;
-            got.is_ok_and(|got| got.status == StatusCode::OK)
-        };
-        eventually("the seller serves again", serves).await.unwrap();
-    }
+/// What the application was asked under `path`.
+fn asked(street: &Street<Application>, path: &str) -> Vec<Asked> {
+    let mut asked = street.site.asked();
+    asked.retain(|one| one.path.starts_with(path));
+    asked
+}
 
-    fn bob(&self) -> &Pc {
-        self.world.pc("bob").unwrap()
-    }
-
-    async fn agreed(&self, path: &str, budget: Amount) {
-        self.bob()
-            .agree("alice", path, budget, false)
-            .await
-            .unwrap();
-    }
-
-    /// What the application was asked under `path`.
-    fn asked(&self, path: &str) -> Vec<Asked> {
-        let mut asked = self.application.asked();
-        asked.retain(|one| one.path.starts_with(path));
-        asked
-    }
-
-    /// Waits until what was signed is settled as `amount`.
-    async fn settled(&self, amount: Amount) {
-        let total = |lines: &[madang_protocol::broker::BillLine]| {
-            lines
-                .iter()
-                .fold(Amount::ZERO, |sum, line| sum.saturating_add(line.amount))
-        };
-        self.world
-            .settled("bob", |lines| total(lines) == amount)
-            .await
-            .unwrap();
-        self.world.check_money().unwrap();
-    }
-
-    /// What a stranger to our sessions is answered: the whole answer to `request`.
-    async fn raw(&self, request: String) -> String {
-        let alice = self.world.pc("alice").unwrap().node().mesh.peer_id();
-        let mesh = &self.bob().node().mesh;
-        let mut stream = mesh.open(alice, Protocol::Http).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream.flush().await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8(answer).unwrap()
-    }
+/// What a stranger to our sessions is answered: the whole answer to `request`.
+async fn raw(street: &Street<Application>, request: String) -> String {
+    let alice = street.alice().node().mesh.peer_id();
+    let mesh = &street.bob().node().mesh;
+    let mut stream = mesh.open(alice, Protocol::Http).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_larger_than_the_window_is_paid_to_the_octet() {
-    let street = Street::with(&["/in/**=100 KRW/MiB"]).await;
-    street.agreed("/in/x", won(2_000)).await;
+    let street = street(&["/in/**=100 KRW/MiB"]).await;
+    street.agreed("/in/x", won(2_000)).await.unwrap();
     let octets = 5 * MIB + 4_321;
     let got = read(
         street
@@ -122,13 +80,16 @@ async fn an_upload_larger_than_the_window_is_paid_to_the_octet() {
         (StatusCode::OK, octets.to_string().as_bytes())
     );
     let answer = got.body.len() as u64;
-    street.settled(by_the_mib(100, octets + answer)).await;
+    street
+        .settled(by_the_mib(100, octets + answer))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_is_paid_whatever_the_answer() {
-    let street = Street::with(&["/missing/**=100 KRW/MiB"]).await;
-    street.agreed("/missing/x", won(2_000)).await;
+    let street = street(&["/missing/**=100 KRW/MiB"]).await;
+    street.agreed("/missing/x", won(2_000)).await.unwrap();
     let octets = 2 * MIB + 17;
     let got = street
         .bob()
@@ -136,13 +97,13 @@ async fn an_upload_is_paid_whatever_the_answer() {
         .await
         .unwrap();
     assert_eq!(read(got).await.unwrap().status, StatusCode::NOT_FOUND);
-    street.settled(by_the_mib(100, octets)).await;
+    street.settled(by_the_mib(100, octets)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_beyond_the_budget_ends_with_the_budget() {
-    let street = Street::with(&["/in/**=100 KRW/MiB"]).await;
-    street.agreed("/in/x", won(200)).await;
+    let street = street(&["/in/**=100 KRW/MiB"]).await;
+    street.agreed("/in/x", won(200)).await.unwrap();
     let refusal = street
         .bob()
         .open("alice", post("/in/x", pieces(8 * MIB)))
@@ -162,12 +123,11 @@ async fn an_upload_beyond_the_budget_ends_with_the_budget() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_acts_is_not_asked_of_the_application_before_there_is_a_session_and_a_grant() {
-    let street = Street::with(&["/act=500 KRW", "/in/**=100 KRW/MiB"]).await;
+    let street = street(&["/act=500 KRW", "/in/**=100 KRW/MiB"]).await;
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         for path in ["/act", "/in/x"] {
             for session in ["", "madang-session: 00000000000000000000000000000000\r\n"] {
-                let answer = street
-                    .raw(format!(
+                let answer = raw(&street, format!(
                         "{method} {path} HTTP/1.1\r\nHost: alice\r\n{session}Content-Length: 5\r\nConnection: close\r\n\r\nhello"
                     ))
                     .await;
@@ -178,14 +138,14 @@ async fn what_acts_is_not_asked_of_the_application_before_there_is_a_session_and
             }
         }
     }
-    assert_eq!(street.asked("/act"), []);
-    assert_eq!(street.asked("/in"), []);
+    assert_eq!(asked(&street, "/act"), []);
+    assert_eq!(asked(&street, "/in"), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_acts_is_asked_once_and_paid_once() {
-    let street = Street::with(&["/act=500 KRW"]).await;
-    street.agreed("/act", won(2_000)).await;
+    let street = street(&["/act=500 KRW"]).await;
+    street.agreed("/act", won(2_000)).await.unwrap();
     for _ in 0..2 {
         let got = street
             .bob()
@@ -194,14 +154,14 @@ async fn what_acts_is_asked_once_and_paid_once() {
             .unwrap();
         assert_eq!(read(got).await.unwrap().status, StatusCode::OK);
     }
-    assert_eq!(street.asked("/act").len(), 2);
-    street.settled(won(1_000)).await;
+    assert_eq!(asked(&street, "/act").len(), 2);
+    street.settled(won(1_000)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_acts_is_not_asked_of_the_application_when_the_grant_has_nothing_left_for_it() {
-    let street = Street::with(&["/act=500 KRW"]).await;
-    street.agreed("/act", won(700)).await;
+    let street = street(&["/act=500 KRW"]).await;
+    street.agreed("/act", won(700)).await.unwrap();
     let first = street.bob().open("alice", post("/act", full("hello")));
     assert_eq!(
         read(first.await.unwrap()).await.unwrap().status,
@@ -213,15 +173,15 @@ async fn what_acts_is_not_asked_of_the_application_when_the_grant_has_nothing_le
         matches!(refusal, Some(FetchError::OverBudget(_))),
         "{refusal:?}"
     );
-    assert_eq!(street.asked("/act").len(), 1);
-    street.settled(won(500)).await;
+    assert_eq!(asked(&street, "/act").len(), 1);
+    street.settled(won(500)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_is_never_sent_twice() {
-    let mut street = Street::with(&["/act=500 KRW"]).await;
-    street.agreed("/act", won(2_000)).await;
-    let sent = async |street: &Street| {
+    let mut street = street(&["/act=500 KRW"]).await;
+    street.agreed("/act", won(2_000)).await.unwrap();
+    let sent = async |street: &Street<Application>| {
         let opened = street
             .bob()
             .open("alice", post("/act", full("hello")))
@@ -233,13 +193,13 @@ async fn a_post_is_never_sent_twice() {
     };
     assert_eq!(sent(&street).await, Some(StatusCode::OK));
     // The seller forgets the session, so that the next request comes in one that is unknown.
-    street.restart_seller().await;
+    restart_seller(&mut street).await;
     for tried in 2..5 {
-        let before = street.asked("/act").len();
+        let before = asked(&street, "/act").len();
         let status = sent(&street).await;
-        let asked = street.asked("/act").len() - before;
-        assert!(asked <= 1, "a request was asked {asked} times");
-        assert_eq!(status.is_some(), asked == 1, "try {tried}");
+        let times = asked(&street, "/act").len() - before;
+        assert!(times <= 1, "a request was asked {times} times");
+        assert_eq!(status.is_some(), times == 1, "try {tried}");
         if status.is_some() {
             return;
         }
@@ -249,14 +209,14 @@ async fn a_post_is_never_sent_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn paid_pages_work_again_at_once_after_the_sellers_restart() {
-    let mut street = Street::with(&["/page=500 KRW"]).await;
-    street.agreed("/page", won(5_000)).await;
+    let mut street = street(&["/page=500 KRW"]).await;
+    street.agreed("/page", won(5_000)).await.unwrap();
     assert_eq!(
         street.bob().get("alice", "/page").await.unwrap().status,
         StatusCode::OK
     );
     for _ in 0..2 {
-        street.restart_seller().await;
+        restart_seller(&mut street).await;
         let began = Instant::now();
         let got = street.bob().get("alice", "/page").await.unwrap();
         assert_eq!(got.status, StatusCode::OK);
@@ -268,8 +228,8 @@ async fn paid_pages_work_again_at_once_after_the_sellers_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_whose_budget_is_used_up_ends_with_an_error_and_soon() {
-    let street = Street::with(&["/events=60 KRW/min"]).await;
-    street.agreed("/events", won(2)).await;
+    let street = street(&["/events=60 KRW/min"]).await;
+    street.agreed("/events", won(2)).await.unwrap();
     let began = Instant::now();
     let mut body = street
         .bob()
@@ -289,13 +249,13 @@ async fn a_stream_whose_budget_is_used_up_ends_with_an_error_and_soon() {
         (Duration::from_secs(2)..Duration::from_secs(12)).contains(&took),
         "after {took:?}"
     );
-    street.settled(won(2)).await;
+    street.settled(won(2)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_is_raised_in_time_lets_a_stream_go_on() {
-    let street = Street::with(&["/events=60 KRW/min"]).await;
-    street.agreed("/events", won(3)).await;
+    let street = street(&["/events=60 KRW/min"]).await;
+    street.agreed("/events", won(3)).await.unwrap();
     let began = Instant::now();
     let mut body = street
         .bob()
@@ -304,7 +264,7 @@ async fn a_budget_that_is_raised_in_time_lets_a_stream_go_on() {
         .unwrap()
         .into_body();
     body.frame().await.unwrap().unwrap();
-    street.agreed("/events", won(100)).await;
+    street.agreed("/events", won(100)).await.unwrap();
     while began.elapsed() < Duration::from_secs(7) {
         body.frame().await.unwrap().unwrap();
     }
@@ -312,8 +272,8 @@ async fn a_budget_that_is_raised_in_time_lets_a_stream_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_priced_path_has_one_spelling() {
-    let street = Street::with(&["/in/**=100 KRW/MiB", "/free/**=free"]).await;
-    let before = street.application.asked().len();
+    let street = street(&["/in/**=100 KRW/MiB", "/free/**=free"]).await;
+    let before = street.site.asked().len();
     for path in [
         "/free/../in/x",
         "/free//in/x",
@@ -323,20 +283,20 @@ async fn a_priced_path_has_one_spelling() {
         "/in%2fx",
         "/free%2F..%2Fin/x",
     ] {
-        let answer = street
-            .raw(format!(
-                "GET {path} HTTP/1.1\r\nHost: alice\r\nConnection: close\r\n\r\n"
-            ))
-            .await;
+        let answer = raw(
+            &street,
+            format!("GET {path} HTTP/1.1\r\nHost: alice\r\nConnection: close\r\n\r\n"),
+        )
+        .await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
     }
-    assert_eq!(street.application.asked().len(), before);
+    assert_eq!(street.site.asked().len(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_session_pays_for_nobody() {
-    let mut street = Street::with(&["/act=500 KRW"]).await;
-    street.agreed("/act", won(2_000)).await;
+    let mut street = street(&["/act=500 KRW"]).await;
+    street.agreed("/act", won(2_000)).await.unwrap();
     street.world.join("carol", Raw::default()).await.unwrap();
     let carol = street.world.pc("carol").unwrap();
     carol.find("alice", "/free").await.unwrap();
@@ -353,13 +313,13 @@ async fn somebody_elses_session_pays_for_nobody() {
         ),
         "{refusal:?}"
     );
-    assert_eq!(street.asked("/act"), []);
+    assert_eq!(asked(&street, "/act"), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_only_a_pass_opens_is_agreed_to_anew_after_an_ordinary_agreement() {
-    let street = Street::with(&["/page=500 KRW", "/club=1000 KRW/30d"]).await;
-    street.agreed("/page", won(5_000)).await;
+    let street = street(&["/page=500 KRW", "/club=1000 KRW/30d"]).await;
+    street.agreed("/page", won(5_000)).await.unwrap();
     street.bob().get("alice", "/page").await.unwrap();
     let refusal = street.bob().open("alice", get("/club")).await.err();
     assert!(
@@ -375,7 +335,7 @@ async fn a_page_that_only_a_pass_opens_is_agreed_to_anew_after_an_ordinary_agree
         let got = street.bob().get("alice", "/club").await.unwrap();
         assert_eq!(got.status, StatusCode::OK);
     }
-    street.settled(won(1_500)).await;
+    street.settled(won(1_500)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -435,14 +395,4 @@ fn pieces(octets: u64) -> Body {
         async move { (size > 0).then(|| (Ok(Frame::data(next)), left - size)) }
     });
     StreamBody::new(pieces).boxed_unsync()
-}
-
-fn won(units: u64) -> Amount {
-    Amount::from_micros(units * 1_000_000)
-}
-
-/// `octets` at `price` won for each MiB, rounded up once.
-fn by_the_mib(price: u64, octets: u64) -> Amount {
-    let micros = (u128::from(octets) * u128::from(price) * 1_000_000).div_ceil(u128::from(MIB));
-    Amount::from_micros(u64::try_from(micros).unwrap())
 }

@@ -15,20 +15,14 @@ use madang::{
     web::Body,
 };
 use madang_protocol::reject::Reject;
-use madang_tests::harness::{Application, Pc, World, folder, get, serving};
+use madang_tests::harness::{Application, Street, World, folder, get, serving};
 use tempfile::TempDir;
 
-/// A site of `alice`, and `bob`, who looks at it.
-async fn street(site: RawSite, free: &str) -> World {
-    let mut world = World::start().await.unwrap();
-    world.join("alice", serving(site)).await.unwrap();
-    world.join("bob", Raw::default()).await.unwrap();
-    bob(&world).find("alice", free).await.unwrap();
-    world
-}
-
-fn bob(world: &World) -> &Pc {
-    world.pc("bob").unwrap()
+/// Where `alice` serves `site`, of which `free` costs nothing.
+async fn street(site: RawSite, free: &str) -> Street<()> {
+    let world = World::start().await.unwrap();
+    let street = Street::open(world, (), serving(site), Raw::default(), free);
+    street.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,8 +39,8 @@ async fn a_link_leads_to_no_file_of_another_price() {
     symlink("paid/film", path("free.txt.gz")).unwrap();
     symlink("film", path("paid/again")).unwrap();
     symlink("../free.txt", path("paid/given")).unwrap();
-    let world = street(folder(site.path(), &["/paid/**=500 KRW"]), "/free.txt").await;
-    let bob = bob(&world);
+    let street = street(folder(site.path(), &["/paid/**=500 KRW"]), "/free.txt").await;
+    let bob = street.bob();
     for path in ["/film", "/open/film", "/open/", "/free.txt.gz"] {
         let got = bob.get("alice", path).await.unwrap();
         assert_eq!(got.status, StatusCode::NOT_FOUND, "{path}");
@@ -76,13 +70,13 @@ async fn a_link_leads_to_no_file_of_another_price() {
         let got = bob.get("alice", path).await.unwrap();
         assert_eq!(got.status, StatusCode::NOT_FOUND, "{path}");
     }
-    world.check_money().unwrap();
+    street.world.check_money().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_is_told_the_host_that_the_browser_asked_for() {
     let application = Application::start().await.unwrap();
-    let world = street(application.site(&[]), "/free").await;
+    let street = street(application.site(&[]), "/free").await;
     for (path, said, told) in [
         ("/a", Some("alice.localhost:8420"), "alice.localhost:8420"),
         ("/b", Some("alice.madang"), "alice.madang"),
@@ -94,7 +88,7 @@ async fn an_application_is_told_the_host_that_the_browser_asked_for() {
             let host = HeaderValue::from_static(said);
             request.headers_mut().insert(header::HOST, host);
         }
-        bob(&world).open("alice", request).await.unwrap();
+        street.bob().open("alice", request).await.unwrap();
         let asked = application.asked();
         let asked = asked.iter().find(|one| one.path == path).unwrap();
         assert_eq!(asked.forwarded_host, told, "{said:?}");
@@ -104,8 +98,8 @@ async fn an_application_is_told_the_host_that_the_browser_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_not_what_its_head_says_is_not_the_sellers_fault() {
     let application = Application::start().await.unwrap();
-    let world = street(application.site(&[]), "/free").await;
-    let bob = bob(&world);
+    let street = street(application.site(&[]), "/free").await;
+    let bob = street.bob();
     let piece = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"five!")));
     let body = StreamBody::new(stream::iter([piece]));
     let body: Body = body.map_err(|never| match never {}).boxed_unsync();
