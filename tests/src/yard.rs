@@ -1,11 +1,14 @@
-//! [`Yard`]: an anchor and nodes as the processes that people run, in a folder of their own, for what is to be measured as it is used.
+//! [`Yard`]: an anchor and nodes as the processes that people run, in a folder of their own: for what is to be measured as it is used, and for what a
+//! person types into a shell.
 
 use std::{
     ffi::OsStr,
+    fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -25,12 +28,12 @@ pub struct Programs {
 #[derive(Debug)]
 pub struct Daemon(Child);
 
-/// A folder with an anchor that runs, and the homes of nodes that have joined it.
+/// A folder with the homes of an anchor and of nodes. What was left running in it by a shell ends with it.
 #[derive(Debug)]
 pub struct Yard {
     programs: Programs,
-    url: String,
-    _anchor: Daemon,
+    /// Where this process has started it, and no shell.
+    _anchor: Option<Daemon>,
     /// Last, so that the processes are gone before it is.
     folder: TempDir,
 }
@@ -68,40 +71,67 @@ impl Drop for Daemon {
     }
 }
 
+impl Drop for Yard {
+    fn drop(&mut self) {
+        let node = self.programs.node;
+        for (program, home) in [
+            (node, "joon"),
+            (node, "mina"),
+            (self.programs.anchor, "anchor"),
+        ] {
+            let mut down = Command::new(program);
+            down.arg("--home").arg(self.path(home)).arg("down");
+            // Most often it is gone already, which the command says too.
+            drop(down.output());
+        }
+    }
+}
+
 impl Yard {
+    /// A folder in which nothing runs. A shell finds the programs by their names.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn empty(programs: Programs) -> Result<Self> {
+        let yard = Self {
+            programs,
+            _anchor: None,
+            folder: tempfile::tempdir()?,
+        };
+        fs::create_dir(yard.path("programs"))?;
+        for (name, program) in [
+            ("madang", programs.node),
+            ("madang-anchor", programs.anchor),
+        ] {
+            symlink(program, yard.path("programs").join(name))?;
+        }
+        Ok(yard)
+    }
+
     /// Starts an anchor, and has a node of each of `handles` join it; the first one's is the hub.
     ///
     /// # Errors
     /// What a command said.
     pub fn open(programs: Programs, handles: &[&str]) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let home = folder.path().join("anchor");
+        let mut yard = Self::empty(programs)?;
         let hub = handles.first().context("a hub")?;
         let mut serve = Command::new(programs.anchor);
-        serve
-            .arg("--home")
-            .arg(&home)
-            .args(["serve", "--listen", "127.0.0.1:0", "--hub", hub]);
+        serve.arg("--home").arg(yard.path("anchor")).args([
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--hub",
+            hub,
+        ]);
         let (anchor, line) = Daemon::start(&mut serve)?;
+        yard._anchor = Some(anchor);
         let url = line
             .split_whitespace()
             .find(|word| word.starts_with("http://"));
-        let yard = Self {
-            programs,
-            url: url.context("the anchor's address")?.to_owned(),
-            _anchor: anchor,
-            folder,
-        };
+        let url = url.context("the anchor's address")?;
         for handle in handles {
             yard.operate(&["account", "add", handle, "--password-stdin"])?;
-            let join = [
-                "join",
-                &yard.url,
-                "--handle",
-                handle,
-                "--password-stdin",
-                "--yes",
-            ];
+            let join = ["join", url, "--handle", handle, "--password-stdin", "--yes"];
             yard.command(handle, &join)?;
         }
         Ok(yard)
@@ -117,7 +147,7 @@ impl Yard {
     /// # Errors
     /// The file system's.
     pub fn configure(&self, handle: &str, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.path(handle).join("madang.toml"), text)?)
+        Ok(fs::write(self.path(handle).join("madang.toml"), text)?)
     }
 
     /// Starts `handle`'s node. It answers commands once this is back; it is admitted a moment later.
@@ -144,6 +174,44 @@ impl Yard {
     /// It failed, and what it said.
     pub fn operate<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<String> {
         run(self.programs.anchor, &self.path("anchor"), arguments)
+    }
+
+    /// Runs `commands` as a shell does that stops at the first one that fails; gives what it said. The yard is `$yard` to it.
+    ///
+    /// # Errors
+    /// One failed, and what all of them said.
+    pub fn shell(&self, commands: &str) -> Result<String> {
+        let (status, said) = self.try_shell(commands)?;
+        ensure!(status.success(), "{said}");
+        Ok(said)
+    }
+
+    /// [`Self::shell`], however it ends.
+    ///
+    /// # Errors
+    /// There is no shell.
+    pub fn try_shell(&self, commands: &str) -> Result<(ExitStatus, String)> {
+        let path = std::env::var("PATH")?;
+        let output = self.path("output");
+        // A file and no pipe: what goes on in the background keeps it open.
+        let file = File::create(&output)?;
+        let status = Command::new("bash")
+            .args(["-euxo", "pipefail", "-c", commands])
+            .env(
+                "PATH",
+                format!("{}:{path}", self.path("programs").display()),
+            )
+            .env("yard", self.folder.path())
+            .env("HOME", self.folder.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .status()?;
+        Ok((status, fs::read_to_string(&output)?))
     }
 
     /// Where the local proxy of `handle`'s running node listens.

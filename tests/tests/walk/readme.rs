@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::yard::Yard;
+use madang_tests::yard::Yard;
+
+use crate::yard;
 
 /// Where the walk has its anchor. A test takes a free port instead.
 const ANCHOR: &str = "127.0.0.1:8440";
@@ -24,9 +26,9 @@ const BUYER_UP: &str = "madang --home $yard/joon up --bg";
 fn the_walk_in_the_readme_does_what_the_readme_says() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let commands = commands(&fs::read_to_string(readme).unwrap());
-    let yard = Yard::new();
+    let yard = yard();
     let (walked, ended) = commands.split_once(BUYER_DOWN).unwrap();
-    let said = yard.run(walked);
+    let said = yard.shell(walked).unwrap();
     assert!(said.contains("/waves.bin"), "{said}");
     // How wide the columns are depends on who else was there already.
     let is_listed = |line: &str| line.starts_with("mina ") && line.contains(" has prices ");
@@ -46,7 +48,7 @@ fn the_walk_in_the_readme_does_what_the_readme_says() {
     };
     assert_eq!(amount(4), paid, "{bill}");
     assert!(amount(1).abs_diff(tax) <= 1, "{bill}");
-    let wallet = yard.run("madang --home $yard/joon wallet");
+    let wallet = yard.shell("madang --home $yard/joon wallet").unwrap();
     let left = 20_000_000_000 - paid;
     let left = format!("in the wallet {}.{:06}", left / 1_000_000, left % 1_000_000);
     let flat = wallet.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -55,8 +57,10 @@ fn the_walk_in_the_readme_does_what_the_readme_says() {
         "{left} is not in {wallet}"
     );
 
-    yard.run(&format!("{BUYER_DOWN}{ended}"));
-    let status = yard.run("madang-anchor --home $yard/anchor ledger check");
+    yard.shell(&format!("{BUYER_DOWN}{ended}")).unwrap();
+    let status = yard
+        .shell("madang-anchor --home $yard/anchor ledger check")
+        .unwrap();
     assert!(status.contains("the books balance"), "{status}");
 }
 
@@ -64,7 +68,7 @@ fn the_walk_in_the_readme_does_what_the_readme_says() {
 fn bill(yard: &Yard) -> String {
     let started = Instant::now();
     loop {
-        let said = yard.run("madang --home $yard/joon bill");
+        let said = yard.shell("madang --home $yard/joon bill").unwrap();
         let bill: Vec<&str> = said
             .lines()
             .skip_while(|line| !line.starts_with("time "))
