@@ -195,6 +195,14 @@ impl Directory {
             .map(|(device, present)| (device, present.report.addresses.as_slice()))
     }
 
+    /// The same of the devices that serve something.
+    pub fn servers(&self) -> impl Iterator<Item = (&PublicKey, &[String])> {
+        self.devices
+            .iter()
+            .filter(|(_, present)| !present.report.offers.is_empty())
+            .map(|(device, present)| (device, present.report.addresses.as_slice()))
+    }
+
     /// The newest announcement of the site, whichever device it comes from.
     fn listing(&self, site: &str, devices: &BTreeSet<PublicKey>) -> Option<Listing> {
         let present = devices.iter().filter_map(|device| self.devices.get(device));

@@ -44,7 +44,7 @@ pub(super) fn handle(broker: &Broker, report: Sealed<Presence>) -> Result<Vec<u8
         };
         broker.directory().lock().handle_report(report, now)?
     };
-    if broker.role(&who) == Role::Hub {
+    if broker.role(&who) == Role::Hub || broker.is_without_hub() {
         broker.refresh_bootstrap(now)?;
     }
     broker

@@ -41,6 +41,9 @@ use crate::{
     store::{Authorised, embedded::Embedded, error::StoreError},
 };
 
+/// Devices that stand in for hubs where there is none.
+const STAND_INS_MAX: usize = 8;
+
 /// X-Broker, without HTTP.
 pub struct Broker {
     network: Network,
@@ -247,12 +250,23 @@ impl Broker {
         self.directory.lock().handle_revoked(device);
     }
 
-    /// Counts who is online, and tells where to enter the mesh: a hub may have come, gone or moved.
+    /// Whether others have to stand in for hubs.
+    pub(super) fn is_without_hub(&self) -> bool {
+        self.bootstrap.is_empty() && self.directory.lock().hubs().next().is_none()
+    }
+
+    /// Counts who is online, and tells where to enter the mesh: a hub may have come, gone or moved. Where there is none, some of those who serve sites stand
+    /// in; they announce their addresses in any case.
     pub(super) fn refresh_bootstrap(&self, now: UnixMillis) -> Result<(), DescriptorError> {
         let bootstrap = {
             let directory = self.directory.lock();
             self.metrics.devices_online(directory.len());
-            bootstrap::addresses(&self.bootstrap, directory.hubs(), BOOTSTRAP_MAX)
+            let named = bootstrap::addresses(&self.bootstrap, directory.hubs(), BOOTSTRAP_MAX);
+            if named.is_empty() {
+                bootstrap::addresses(&[], directory.servers().take(STAND_INS_MAX), BOOTSTRAP_MAX)
+            } else {
+                named
+            }
         };
         let mut descriptor = self.descriptor.lock();
         if descriptor.handle_bootstrap(&self.network, &self.keys, bootstrap, now)? {

@@ -214,3 +214,17 @@ fn hubs_are_found_while_they_are_online() {
     directory.handle_timeout(START.plus(MINUTE * INTERVALS_BELIEVED));
     assert_eq!(directory.hubs().count(), 0);
 }
+
+#[test]
+fn who_serves_something_can_stand_in_for_a_hub_and_who_only_visits_cannot() {
+    let mut directory = directory(10, 10_000);
+    directory.handle_report(report(1, 1, &[]), START).unwrap();
+    directory
+        .handle_report(report(2, 1, &["alice"]), START)
+        .unwrap();
+    let servers: Vec<_> = directory
+        .servers()
+        .map(|(_, addresses)| addresses[0].clone())
+        .collect();
+    assert_eq!(servers, ["/ip4/192.0.2.2/tcp/1"]);
+}
