@@ -13,10 +13,12 @@ use madang_tests::harness::{PAID_IN, Pc, Street, World, eventually, folder, serv
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 const MIB: u64 = 1 << 20;
+/// What the system receives for the browser before it reads, which is for the browser to choose: left alone it grows to megabytes with the speed.
+const BROWSER_BUFFER_BYTES: u32 = 256 * 1_024;
 /// What was signed stays the same for so long.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -66,7 +68,9 @@ async fn a_reader_that_stops_pays_for_little_more_than_it_has_read() {
 /// A browser's connection on which it has asked for `path` by its owner's hand.
 async fn browse(pc: &Pc, path: &str) -> TcpStream {
     let proxy = pc.node().addresses().proxy.unwrap();
-    let mut browser = TcpStream::connect(proxy).await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(BROWSER_BUFFER_BYTES).unwrap();
+    let mut browser = socket.connect(proxy).await.unwrap();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: alice.localhost:{}\r\nSec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nConnection: close\r\n\r\n",
         proxy.port()
