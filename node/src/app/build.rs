@@ -151,7 +151,7 @@ impl App {
             .unwrap_or_else(|| Clock::load(&home));
         let standing = keeper.subscribe();
         for site in &config.sites {
-            check_site(site, &standing.borrow())?;
+            check_site(&home, site, &standing.borrow())?;
         }
         let endpoint = endpoint(&config, &keeper, &overrides)?;
         let client = Client::new(endpoint, key.clone(), clock.clone(), standing.clone());

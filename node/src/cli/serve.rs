@@ -30,13 +30,13 @@ pub(super) fn serve(home: &Home, args: Serve) -> Result<(), Failure> {
         say_prices(&status.prices, &args);
         return Ok(());
     }
+    let site = config::as_added(home, site)?;
+    let checked = SiteConfig::check(&site, home.path())?;
     let keeper = Keeper::open(home).map_err(Failure::failed)?;
     let keeper = keeper.ok_or_else(|| {
         Failure::failed("this node has not joined a network yet; run `madang join URL`")
     })?;
-    let site = config::as_added(home, site)?;
-    let checked = SiteConfig::check(&site, home.path())?;
-    let name = check_site(&checked, &keeper.subscribe().borrow()).map_err(Failure::misuse)?;
+    let name = check_site(home, &checked, &keeper.subscribe().borrow()).map_err(Failure::misuse)?;
     Config::load(home)?;
     let prices = site.prices.clone().unwrap_or_default();
     config::add_site(home, site)?;
@@ -97,6 +97,10 @@ fn raw(args: &Serve) -> Result<RawSite, Failure> {
     };
     let what = args.what.as_str();
     if let Some(path) = what.strip_prefix("unix:") {
+        if path.is_empty() {
+            let text = "unix: is followed by the path of a socket, such as unix:/run/app.sock";
+            return Err(Failure::misuse(text));
+        }
         site.unix = Some(absolute(Path::new(path))?);
     } else if what.contains("://") {
         site.url = Some(what.to_owned());

@@ -158,7 +158,7 @@ async fn serve(
 ) -> Result<Json<SiteStatus>, Problem> {
     let site = config::as_added(&node.home, site)?;
     let checked = SiteConfig::check(&site, node.home.path())?;
-    check_site(&checked, &node.standing.borrow())?;
+    check_site(&node.home, &checked, &node.standing.borrow())?;
     config::add_site(&node.home, site)?;
     node.sites.send_modify(|sites| {
         sites.retain(|other| other.part != checked.part);

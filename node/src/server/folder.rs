@@ -65,6 +65,13 @@ pub struct FolderOptions {
     pub max_age: Duration,
 }
 
+impl FolderOptions {
+    /// Whether visitors have a path to `below`, which is relative to the folder. Links are not followed.
+    pub(crate) fn shows(&self, below: &Path) -> bool {
+        path::is_open(below, self.dotfiles)
+    }
+}
+
 impl Default for FolderOptions {
     fn default() -> Self {
         Self {

@@ -69,6 +69,33 @@ async fn joining_twice_or_another_network_is_refused() {
 }
 
 #[tokio::test]
+async fn the_home_is_not_served_whoever_says_so() {
+    let anchor = Anchor::start().await;
+    let madang = Madang::joined(&anchor).await;
+    let written = std::fs::read_to_string(madang.path().join("madang.toml")).unwrap();
+    let inside = madang.path().join("files");
+    std::fs::create_dir(&inside).unwrap();
+    for folder in [madang.path(), &inside] {
+        let folder = folder.to_str().unwrap();
+        for arguments in [&["serve", folder][..], &["serve", folder, "--bg"]] {
+            let said = madang.run(arguments).await;
+            assert_eq!((said.code, said.err.lines().count()), (2, 1), "{said:?}");
+            assert!(said.err.contains("would be open to visitors"), "{said:?}");
+        }
+    }
+    let now = std::fs::read_to_string(madang.path().join("madang.toml")).unwrap();
+    assert_eq!(now, written);
+    for folder in [".", "files"] {
+        madang.configure(&format!("{written}\n[[site]]\nfolder = {folder:?}\n"));
+        for arguments in [&["up"][..], &["up", "--bg"]] {
+            let said = madang.run(arguments).await;
+            assert_eq!((said.code, said.err.lines().count()), (2, 1), "{said:?}");
+            assert!(said.err.contains("would be open to visitors"), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_node_serves_after_admission_takes_commands_and_says_goodbye() {
     let anchor = Anchor::start().await;
     let madang = Madang::joined(&anchor).await;
@@ -128,6 +155,15 @@ async fn a_node_serves_after_admission_takes_commands_and_says_goodbye() {
     assert!(
         said.code == 1 && said.err.contains("no such site"),
         "{said:?}"
+    );
+
+    let written = std::fs::read(madang.path().join("madang.toml")).unwrap();
+    let home = madang.path().to_str().unwrap();
+    let said = madang.run(&["serve", home, "--name", "home"]).await;
+    assert!(said.code == 2 && said.err.contains("home"), "{said:?}");
+    assert_eq!(
+        std::fs::read(madang.path().join("madang.toml")).unwrap(),
+        written
     );
 
     let wallet = json(&madang.run(&["wallet", "--json"]).await.out);

@@ -6,6 +6,7 @@ use http::header::ACCEPT_LANGUAGE;
 use maud::{DOCTYPE, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::path::is_key;
 use super::refusal::Refusal;
 
 /// Entries shown; a directory may hold millions.
@@ -127,6 +128,7 @@ fn lines(dir: &Dir, relative: &str, dotfiles: bool) -> std::io::Result<(Vec<Line
             continue;
         };
         if name.starts_with('.') && !dotfiles
+            || is_key(&name)
             || name.contains(|c: char| c.is_control() || c == '\\')
         {
             continue;

@@ -14,7 +14,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-use super::path::{RequestPath, other_spellings};
+use super::path::{RequestPath, is_key, other_spellings};
 
 /// The state of a file's content: two equal versions are the same octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -114,13 +114,19 @@ pub(super) enum Manner {
     Patient,
 }
 
-/// Opens `relative` below `dir`. What is neither a regular file nor a directory does not exist.
+/// Opens `relative` below `dir`. What is neither a regular file nor a directory does not exist, nor does a secret key.
 pub(super) fn open(dir: &Dir, relative: &str, manner: Manner) -> io::Result<Entry> {
     let mut behind_link = None;
+    if is_key(relative) {
+        return Err(rustix::io::Errno::NOENT.into());
+    }
     let file = match manner {
         Manner::Cached => open_cached(dir, relative)?,
         Manner::Patient => {
             behind_link = behind_links(dir, relative)?;
+            if behind_link.as_deref().is_some_and(is_key) {
+                return Err(rustix::io::Errno::NOENT.into());
+            }
             let relative = behind_link.as_deref().unwrap_or(relative);
             let mut options = OpenOptions::new();
             // Opening a pipe must not wait for its writer, nor a terminal become ours.

@@ -3,6 +3,8 @@
 //! Decides on text alone and never touches the disk. What it lets through has no `..`, no hidden name and nothing that
 //! one system would read differently from another; symbolic links are the opener's business.
 
+use std::path::{Component, Path};
+
 use percent_encoding::percent_decode;
 use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
 
@@ -12,6 +14,9 @@ use super::refusal::Refusal;
 const PATH_OCTETS_MAX: usize = 12 * 1024;
 /// Most segments in a path: the kernel resolves each one.
 const SEGMENTS_MAX: usize = 128;
+
+/// Where a node's home and an anchor's keep their secret keys.
+const KEYS: [&str; 2] = ["device.key", "issuer.key"];
 
 /// A decoded path, relative to the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +78,32 @@ impl RequestPath {
 /// Whether a name is kept from visitors: it begins with a dot, and is not the top's `.well-known`.
 fn is_hidden(index: usize, segment: &str) -> bool {
     segment.starts_with('.') && !(index == 0 && segment == ".well-known")
+}
+
+/// Whether a visitor has a path to `below`, which is relative to the folder: no name on it is kept from visitors.
+pub(super) fn is_open(below: &Path, dotfiles: bool) -> bool {
+    let names = below.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_string_lossy()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => {
+            None
+        }
+    });
+    dotfiles
+        || !names
+            .enumerate()
+            .any(|(index, name)| is_hidden(index, &name))
+}
+
+/// Whether the last name of a path is that of a key: a node's own, or a provider's. Whoever has its content is them, so no option opens it.
+/// Also in capitals or with dots at the end, by which some file systems find the same file.
+pub(super) fn is_key(relative: &str) -> bool {
+    let name = relative.rsplit('/').next().unwrap_or(relative);
+    let name = name.trim_end_matches(['.', ' ']);
+    KEYS.iter().any(|key| {
+        // Both ways: some letters have a capital and are not its small letter.
+        let folded = name.chars().flat_map(char::to_uppercase);
+        folded.flat_map(char::to_lowercase).eq(key.chars())
+    })
 }
 
 /// Percent-decodes one segment strictly.
@@ -212,6 +243,33 @@ mod tests {
             RequestPath::parse("/.git/../x", true),
             Err(Refusal::BadPath)
         );
+    }
+
+    #[test]
+    fn the_name_of_a_key_is_known_in_each_spelling_that_a_file_system_may_take_for_it() {
+        for name in [
+            "device.key",
+            "issuer.key",
+            "a/b/device.key",
+            "Device.KEY",
+            "device.key.",
+            "device.key ",
+            "device.\u{212a}ey",
+            "i\u{17f}\u{17f}uer.key",
+        ] {
+            assert!(is_key(name), "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "key",
+            "device.keys",
+            "my-device.key",
+            "device.key.txt",
+            "device.key/x",
+        ] {
+            assert!(!is_key(name), "{name}");
+        }
     }
 
     #[test]

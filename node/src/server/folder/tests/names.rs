@@ -114,6 +114,39 @@ async fn nothing_outside_of_the_folder_or_hidden_in_it_is_reached() {
 }
 
 #[tokio::test]
+async fn a_secret_key_is_never_sent_whatever_leads_to_it() {
+    let yard = Yard::with(FolderOptions {
+        listing: true,
+        dotfiles: true,
+        ..FolderOptions::default()
+    });
+    for name in ["device.key", "anchor/issuer.key", ".node/device.key"] {
+        yard.write(name, "secret");
+    }
+    yard.write("device.key.txt", "about keys");
+    symlink("anchor/issuer.key", yard.path("alias")).unwrap();
+    symlink(".node", yard.path("node")).unwrap();
+    for path in [
+        "/device.key",
+        "/device%2ekey",
+        "/anchor/issuer.key",
+        "/.node/device.key",
+        "/alias",
+        "/node/device.key",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = yard.request(method, path, &[]).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
+        }
+    }
+    let page = yard.get("/anchor/", &[]).await;
+    assert_eq!(page.status, StatusCode::OK);
+    let page = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(!page.contains("issuer"), "{page}");
+    assert_eq!(yard.get("/device.key.txt", &[]).await.body, "about keys");
+}
+
+#[tokio::test]
 async fn a_pipe_or_a_socket_is_not_a_file_and_is_not_waited_for() {
     let yard = Yard::with(FolderOptions {
         listing: true,
