@@ -1,6 +1,9 @@
 //! [`SiteConfig`]: one site, checked.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use http::Uri;
 use madang_protocol::{
@@ -24,7 +27,7 @@ pub enum Source {
     Folder(PathBuf),
     /// The application on this TCP port of this machine.
     Port(u16),
-    /// The application at this URL: `http`, a host and perhaps a port.
+    /// The application at this URL: `http`, a host and a port, which may be left out on this machine only.
     Url(Uri),
     /// The application on this Unix socket.
     Unix(PathBuf),
@@ -173,10 +176,12 @@ fn source(raw: &RawSite, base: &Path) -> Result<Source, String> {
         .folder
         .as_ref()
         .map(|path| Ok(Source::Folder(base.join(path))));
-    let unix = raw
-        .unix
-        .as_ref()
-        .map(|path| Ok(Source::Unix(base.join(path))));
+    let unix = raw.unix.as_ref().map(|path| {
+        if path.as_os_str().is_empty() {
+            return Err("the path of a Unix socket is expected, such as /run/app.sock".to_owned());
+        }
+        Ok(Source::Unix(base.join(path)))
+    });
     let port = raw.port.map(|port| match port {
         0 => Err("a port from 1 to 65535 is expected".to_owned()),
         _ => Ok(Source::Port(port)),
@@ -196,11 +201,25 @@ fn url(text: &str) -> Result<Source, String> {
     let has_host = uri.host().is_some_and(|host| !host.is_empty());
     let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
     let is_plain = !text.contains('@');
-    if uri.scheme_str() == Some("http") && has_host && is_bare && is_plain {
-        Ok(Source::Url(uri))
-    } else {
-        Err(wrong())
+    if uri.scheme_str() != Some("http") || !has_host || !is_bare || !is_plain {
+        return Err(wrong());
     }
+    // A web site's address, pasted: nobody means to answer for another's site.
+    if uri.port_u16().is_none() && !is_this_machine(uri.host().unwrap_or_default()) {
+        return Err(format!(
+            "{text:?} is not on this machine; for an application on a machine of yours, say its port: http://HOST:PORT"
+        ));
+    }
+    Ok(Source::Url(uri))
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let address: Option<IpAddr> = address.parse().ok();
+    let host = host.to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address.is_some_and(|address| address.is_loopback())
 }
 
 fn keywords(raw: &RawSite) -> Result<Vec<String>, String> {

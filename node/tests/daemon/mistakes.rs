@@ -48,6 +48,9 @@ async fn a_mistake_on_the_command_line_is_one_line_and_exit_code_2() {
         (&["open", "a..b"], "address of a site"),
         (&["serve", "/no/such/folder"], "not a folder"),
         (&["serve", "99999"], "not a port"),
+        (&["serve", "unix:"], "unix:/run/app.sock"),
+        (&["serve", "http://example.com"], "say its port"),
+        (&["serve", "http://example.com:x"], "http://HOST:PORT"),
         (
             &["serve", "3000", "--free", "--price", "/a=1 KRW"],
             "--free",
@@ -107,6 +110,9 @@ async fn a_mistake_in_the_configuration_is_one_line_and_exit_code_2() {
         ("[[site]]\nport = 0", "1 to 65535"),
         ("[[site]]\nport = 70000", "line 2"),
         ("[[site]]\nurl = \"https://a.example\"", "http://HOST:PORT"),
+        ("[[site]]\nurl = \"http://a.example/\"", "say its port"),
+        ("[[site]]\nurl = \"http://192.0.2.1\"", "say its port"),
+        ("[[site]]\nunix = \"\"", "/run/app.sock"),
         ("[[site]]\nport = 1\nname = \"ab\"", "three characters"),
         (
             "[[site]]\nport = 1\nname = \"blog--alice\"",
