@@ -1,11 +1,12 @@
-//! [`Network`]: what the first start fixes for good, in `network.toml`, and what each start may choose anew.
+//! [`Network`]: what the first start fixes for good, in `network.toml`, and what each start may choose anew, which stays as it was last signed
+//! where a start is silent.
 
 use std::{io, path::PathBuf};
 
 use madang_protocol::{
     amount::Currency,
     ids::NetworkId,
-    record::network::{Tax, TaxMode},
+    record::network::{NetworkDescriptor, Tax, TaxMode},
 };
 use serde::{Deserialize, Serialize};
 
@@ -145,12 +146,26 @@ impl Network {
         };
         Self {
             id,
-            name: wish.name.clone(),
+            name: wish.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
             currency,
             tax: Tax {
-                rate_bp: wish.tax_rate_bp,
+                rate_bp: wish.tax_rate_bp.unwrap_or(0),
                 mode,
             },
+        }
+    }
+
+    /// This network as it was when `last` was signed, in what `wish` is silent about.
+    #[must_use]
+    pub fn continuing(self, last: &NetworkDescriptor, wish: &NetworkWish) -> Self {
+        let rate_bp = wish.tax_rate_bp.unwrap_or(last.tax.rate_bp);
+        Self {
+            name: wish.name.clone().unwrap_or_else(|| last.name.clone()),
+            tax: Tax {
+                rate_bp,
+                ..self.tax
+            },
+            ..self
         }
     }
 }
@@ -188,6 +203,7 @@ fn agree<T: PartialEq + ToString>(
     }
 }
 
+const DEFAULT_NAME: &str = "Madang";
 /// Octets of the file: three short lines and a comment.
 const FILE_BYTES_MAX: u64 = 4_096;
 
@@ -199,10 +215,10 @@ mod tests {
 
     fn wish(currency: Option<&str>, tax_mode: Option<TaxMode>) -> NetworkWish {
         NetworkWish {
-            name: "Test".to_owned(),
+            name: Some("Test".to_owned()),
             currency: currency.map(|text| text.parse().unwrap()),
             tax_mode,
-            tax_rate_bp: 1_000,
+            tax_rate_bp: Some(1_000),
         }
     }
 

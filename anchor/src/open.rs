@@ -3,6 +3,7 @@
 use std::{fs, io, path::PathBuf, sync::Arc};
 
 use crate::{
+    broker::descriptor::{DescriptorError, Kept},
     config::{ConfigError, NetworkWish},
     home::Home,
     keys::{IssuerKeys, KeysError},
@@ -53,6 +54,14 @@ pub enum OpenError {
     /// The network.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// What was signed last.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// What was signed last cannot be read, and not all of it is said anew.
+    #[error(
+        "{0} is damaged: its tax rate and name are not known any more; say both anew with --tax-rate and --name"
+    )]
+    Forgotten(PathBuf),
     /// The store.
     #[error("cannot open the store: {0}")]
     Store(#[from] StoreOpenError),
@@ -74,7 +83,7 @@ impl Opened {
         home.create().map_err(|source| unusable(home, source))?;
         let lock = HomeLock::take(home)?;
         let network = Network::load_or_create(home, wish)?;
-        Self::with(home, network, lock)
+        Self::with(home, network, wish, lock)
     }
 
     /// Opens `home`, where an anchor was started before. Blocks until the store is ready.
@@ -85,11 +94,22 @@ impl Opened {
         }
         let lock = HomeLock::take(home)?;
         let network = Network::load(home, wish)?.ok_or_else(missing)?;
-        Self::with(home, network, lock)
+        Self::with(home, network, wish, lock)
     }
 
-    fn with(home: &Home, network: Network, lock: HomeLock) -> Result<Self, OpenError> {
+    fn with(
+        home: &Home,
+        network: Network,
+        wish: &NetworkWish,
+        lock: HomeLock,
+    ) -> Result<Self, OpenError> {
         let keys = IssuerKeys::load_or_create(&home.issuer_keys())?;
+        let says_all = wish.name.is_some() && wish.tax_rate_bp.is_some();
+        let network = match Kept::read(home, &network, &keys)? {
+            Kept::Signed(last) => network.continuing(&last, wish),
+            Kept::Damaged if !says_all => return Err(OpenError::Forgotten(home.descriptor())),
+            Kept::Damaged | Kept::Nothing => network,
+        };
         let mut options = Options::new(home.store(), network.id, Arc::new(keys.signing().clone()));
         options.issuers_before = keys.public().split_off(1);
         options.policy = Policy {

@@ -23,6 +23,36 @@ pub struct DescriptorKeeper {
     current: Sealed<NetworkDescriptor>,
 }
 
+/// What a home holds of the network's descriptor.
+#[derive(Debug)]
+pub enum Kept {
+    /// Nothing has been signed yet.
+    Nothing,
+    /// A file that is no descriptor of this network, or that no key of ours has signed.
+    Damaged,
+    /// What was signed last.
+    Signed(Sealed<NetworkDescriptor>),
+}
+
+impl Kept {
+    /// Reads it, and checks its signature.
+    pub fn read(
+        home: &Home,
+        network: &Network,
+        keys: &IssuerKeys,
+    ) -> Result<Self, DescriptorError> {
+        let path = home.descriptor();
+        let octets = match home::read_bounded(&path, NetworkDescriptor::BYTES_MAX as u64) {
+            Ok(Some(octets)) => octets,
+            Ok(None) => return Ok(Self::Nothing),
+            Err(source) => return Err(DescriptorError::File { path, source }),
+        };
+        let trust = Trust::new(network.id, &keys.public());
+        let last = Unverified::from_bytes(&octets).and_then(|last| last.verify(&trust));
+        Ok(last.map_or(Self::Damaged, Self::Signed))
+    }
+}
+
 /// Why there is no descriptor.
 #[derive(Debug, thiserror::Error)]
 pub enum DescriptorError {
@@ -49,29 +79,21 @@ impl DescriptorKeeper {
         now: UnixMillis,
     ) -> Result<Self, DescriptorError> {
         let path = home.descriptor();
-        let octets = home::read_bounded(&path, NetworkDescriptor::BYTES_MAX as u64);
-        let octets = octets.map_err(|source| DescriptorError::File {
-            path: path.clone(),
-            source,
-        })?;
         let wanted = describe(network, keys, bootstrap, now);
-        let trust = Trust::new(network.id, &keys.public());
-        // A file that is not a descriptor of ours is no reason to stop: time gives a sequence that is higher than any before.
-        let last = octets.and_then(|octets| Unverified::from_bytes(&octets).ok());
-        let last: Option<Sealed<NetworkDescriptor>> =
-            last.and_then(|last| last.verify(&trust).ok());
-        let current = match last {
-            Some(last) if says_the_same(&last, &wanted) => {
+        let current = match Kept::read(home, network, keys)? {
+            Kept::Signed(last) if says_the_same(&last, &wanted) => {
                 return Ok(Self {
                     path,
                     current: last,
                 });
             }
-            Some(last) => {
+            Kept::Signed(last) => {
+                tell_change(&last, &wanted);
                 let sequence = wanted.sequence.max(last.sequence + 1);
                 sign(NetworkDescriptor { sequence, ..wanted }, network, keys)?
             }
-            None => sign(wanted, network, keys)?,
+            // A file that is not a descriptor of ours is no reason to stop: time gives a sequence that is higher than any before.
+            Kept::Nothing | Kept::Damaged => sign(wanted, network, keys)?,
         };
         let keeper = Self { path, current };
         keeper.write()?;
@@ -136,6 +158,20 @@ fn sign(
     keys: &IssuerKeys,
 ) -> Result<Sealed<NetworkDescriptor>, Reject> {
     Sealed::sign(descriptor, network.id, keys.signing())
+}
+
+/// What buyers and sellers will see differently from now on.
+fn tell_change(last: &NetworkDescriptor, wanted: &NetworkDescriptor) {
+    if last.tax.rate_bp != wanted.tax.rate_bp {
+        tracing::warn!(
+            old_bp = last.tax.rate_bp,
+            new_bp = wanted.tax.rate_bp,
+            "the network's tax rate changes, for grants from now on"
+        );
+    }
+    if last.name != wanted.name {
+        tracing::warn!(old = %last.name, new = %wanted.name, "the network's name changes");
+    }
 }
 
 fn says_the_same(one: &NetworkDescriptor, other: &NetworkDescriptor) -> bool {

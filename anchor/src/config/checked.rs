@@ -62,17 +62,18 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// What the network is wanted to be. The first start fixes currency and tax mode; later ones must agree or be silent.
+/// What the network is wanted to be. The first start fixes currency and tax mode; later ones must agree or be silent. Name and tax rate may
+/// change, and stay as they were last signed where nothing is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkWish {
     /// The network's name, for people.
-    pub name: String,
+    pub name: Option<String>,
     /// The one currency of prices and wallets.
     pub currency: Option<Currency>,
     /// Whether prices contain the tax.
     pub tax_mode: Option<TaxMode>,
     /// The tax that new grants carry, in basis points.
-    pub tax_rate_bp: u16,
+    pub tax_rate_bp: Option<u16>,
 }
 
 /// A mistake in the configuration, in one line.
@@ -122,10 +123,10 @@ impl Config {
             exposure: Exposure::Loopback,
             metrics_listen: None,
             network: NetworkWish {
-                name: DEFAULT_NAME.to_owned(),
+                name: None,
                 currency: None,
                 tax_mode: None,
-                tax_rate_bp: 0,
+                tax_rate_bp: None,
             },
             bootstrap: Vec::new(),
             hubs: Vec::new(),
@@ -144,13 +145,12 @@ impl Config {
             .transpose()?;
         let behind_proxy = raw.behind_proxy.unwrap_or(false);
         let exposure = exposure(listen, raw.tls_cert, raw.tls_key, behind_proxy)?;
-        let name = raw.name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
-        if name.is_empty() || name.len() > TITLE_BYTES_MAX || name.chars().any(char::is_control) {
-            return Err(value(
-                "name",
-                &name,
-                "1 to 200 octets of printable text are expected",
-            ));
+        let is_name = |name: &str| {
+            (1..=TITLE_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+        };
+        if let Some(name) = raw.name.as_deref().filter(|name| !is_name(name)) {
+            let problem = "1 to 200 octets of printable text are expected";
+            return Err(value("name", name, problem));
         }
         let currency = raw.currency.map(|text| {
             text.parse()
@@ -168,10 +168,10 @@ impl Config {
             exposure,
             metrics_listen,
             network: NetworkWish {
-                name,
+                name: raw.name,
                 currency: currency.transpose()?,
                 tax_mode: tax_mode.transpose()?,
-                tax_rate_bp: tax_rate_bp.transpose()?.unwrap_or(0),
+                tax_rate_bp: tax_rate_bp.transpose()?,
             },
             bootstrap: bootstrap(raw.bootstrap.unwrap_or_default())?,
             hubs: hubs(raw.hub.unwrap_or_default())?,
@@ -323,7 +323,6 @@ fn value(key: &'static str, value: &str, problem: impl Into<String>) -> ConfigEr
 /// Accounts whose devices are hubs.
 const HUBS_MAX: usize = 64;
 const DEFAULT_LISTEN: &str = "127.0.0.1:8440";
-const DEFAULT_NAME: &str = "Madang";
 
 #[cfg(test)]
 mod tests {
@@ -356,7 +355,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.exposure, Exposure::BehindProxy);
-        assert_eq!(config.network.tax_rate_bp, 750);
+        assert_eq!(config.network.tax_rate_bp, Some(750));
         assert_eq!(config.network.tax_mode, Some(TaxMode::Exclusive));
         assert_eq!(
             (config.limits.connections_max, config.limits.idle_timeout),
@@ -397,6 +396,7 @@ mod tests {
             ("name = \"a\\nb\"", "name"),
             ("currency = 'won'", "currency"),
             ("tax-rate = 'much'", "tax-rate"),
+            ("tax-rate = '10'", "such as 10%"),
             ("tax-mode = 'both'", "tax-mode"),
             ("bootstrap = ['/ip4/192.0.2.1/tcp/1']", "bootstrap"),
             ("bootstrap = ['/p2p/a', '/p2p/a']", "twice"),

@@ -26,13 +26,13 @@ pub struct RawConfig {
     /// A reverse proxy in front of this address speaks TLS and sets X-Forwarded-For
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub behind_proxy: Option<bool>,
-    /// The network's name, for people
+    /// The network's name, for people; kept from the last start where nothing is said [default: Madang]
     #[arg(long)]
     pub name: Option<String>,
     /// Currency by its three letters; fixed at the first start [default: KRW]
     #[arg(long)]
     pub currency: Option<String>,
-    /// Tax on what is bought, such as 10% [default: 0%]
+    /// Tax on what is bought, such as 10%; kept from the last start where nothing is said [default: 0%]
     #[arg(long, value_name = "PERCENT")]
     pub tax_rate: Option<String>,
     /// Whether prices contain the tax: inclusive or exclusive; fixed at the first start [default: inclusive]

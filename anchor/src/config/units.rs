@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use madang_protocol::{limits::BASIS_POINTS, record::network::TaxMode};
 
-/// Reads `10%`, `7.5%` or `0`: a share in percent with at most two decimals, as basis points.
+/// Reads `10%`, `7.5%` or `0%`: a share in percent with at most two decimals, as basis points. Without its sign `0.1` could mean ten percent.
 pub(super) fn percent(text: &str) -> Result<u16, &'static str> {
-    let number = text.strip_suffix('%').unwrap_or(text);
+    let number = text.strip_suffix('%').ok_or(NOT_A_PERCENTAGE)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |part: &str| part.bytes().all(|octet| octet.is_ascii_digit());
     let is_number =
@@ -63,14 +63,15 @@ mod tests {
         for (text, basis_points) in [
             ("10%", 1_000),
             ("7.5%", 750),
-            ("0", 0),
-            ("0.01", 1),
+            ("0%", 0),
+            ("0.01%", 1),
             ("100%", 10_000),
         ] {
             assert_eq!(percent(text), Ok(basis_points), "{text}");
         }
         for text in [
-            "", "%", "-1%", "10.", ".5", "1.005", "101%", "100.01%", "9999999%", "1e1", "10 %",
+            "", "%", "-1%", "10.%", ".5%", "1.005%", "101%", "100.01%", "9999999%", "1e1%", "10 %",
+            "0", "10", "7.5", "0.1",
         ] {
             assert!(percent(text).is_err(), "{text}");
         }

@@ -109,6 +109,28 @@ impl Drop for Ended<'_> {
 }
 
 #[test]
+fn a_change_of_tax_rate_or_name_is_said_with_old_and_new_and_silence_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let serve = ["serve", "--listen", "127.0.0.1:0", "--bg"];
+        let line = stdout(&run(home.path(), &[&serve[..], arguments].concat()));
+        let _ended = Ended(home.path());
+        line
+    };
+    let log = || std::fs::read_to_string(home.path().join("anchor.log")).unwrap();
+    let first = said(&["--tax-rate", "10%", "--name", "Our yard"]);
+    assert!(first.contains("Our yard"), "{first}");
+    assert!(said(&[]).contains("Our yard"));
+    assert!(!log().contains(" changes"), "{}", log());
+    assert!(said(&["--tax-rate", "7.5%", "--name", "Yours"]).contains("Yours"));
+    let text = log();
+    for words in ["old_bp=1000 new_bp=750", "old=Our yard new=Yours"] {
+        let line = text.lines().find(|line| line.contains(words));
+        assert!(line.is_some_and(|line| line.contains("WARN")), "{text}");
+    }
+}
+
+#[test]
 fn every_mistake_is_one_line_and_code_2() {
     let home = tempfile::tempdir().unwrap();
     for (arguments, words) in [
@@ -118,6 +140,7 @@ fn every_mistake_is_one_line_and_code_2() {
         (&["serve", "--listen", "0.0.0.0:0"], "in the clear"),
         (&["serve", "--currency", "won"], "currency"),
         (&["serve", "--tax-rate", "much"], "tax-rate"),
+        (&["serve", "--tax-rate", "10"], "such as 10%"),
         (&["serve", "--tls-cert", "a"], "tls-key"),
         (
             &["serve", "--tls-cert", "/none", "--tls-key", "/none"],
