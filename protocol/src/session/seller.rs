@@ -8,6 +8,7 @@
 //!                                 ▲ │ hello again, on a new connection
 //!                                 └─┘
 //! grant:     presented ──▶ in use ──final receipt──▶ final
+//!                 │            ◀─presented again─▶ resting, where others need its place
 //!                 └ successor of the one in use: takes over its open responses when that one is final
 //! response:  asked ──its successful head──▶ due ──its request's price is receipted──▶ metered ──▶ closed
 //!            free, by a pass ────────────────────────────────────────────────────────────────────▶ closed
@@ -39,15 +40,21 @@ use crate::{
 
 mod ask;
 mod frames;
+mod place;
 mod serve;
 mod tab;
 
+use place::Resting;
 use tab::Tab;
 
 /// Responses that are open in one session at a time.
 pub const RESPONSES_MAX: usize = 256;
 /// Grants that one session knows at a time: in use, its successor, and those whose last responses are running out.
 pub const TABS_MAX: usize = 4;
+/// Grants that made way for others, and that a session still knows: what is written down of them may not be on the disk yet.
+const RESTING_MAX: usize = 16;
+/// After this long everything about a grant is on the disk, and it can be known from there.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
 /// Octets of the dearest rule that the smallest window covers.
 const FLOOR_OCTETS: u64 = 64 * 1_024;
 /// Milliseconds of the dearest rule that the smallest window covers: twice the time between two announcements, and the way there and back.
@@ -221,8 +228,10 @@ pub struct Seller {
     terms: SellerTerms,
     tariff_hash: TariffHash,
     state: State,
-    /// In the order in which they were presented.
+    /// In the order in which they were presented last.
     tabs: Vec<Tab>,
+    /// In the order in which they made way.
+    resting: VecDeque<Resting>,
     responses: BTreeMap<ResponseId, Response>,
     last_response: u64,
     passes: Vec<HeldPass>,
@@ -245,6 +254,7 @@ impl Seller {
             terms,
             state: State::Greeting,
             tabs: Vec::new(),
+            resting: VecDeque::new(),
             responses: BTreeMap::new(),
             last_response: 0,
             passes: Vec::new(),

@@ -6,6 +6,7 @@ mod buyers;
 mod free;
 mod honest;
 mod issuer;
+mod place;
 mod sellers;
 mod slots;
 mod waiting;

@@ -10,7 +10,9 @@ use madang_protocol::{
     reject::Reject,
     session::{
         buyer::{Buyer, BuyerEvent, BuyerTerms, Ended, Head},
-        frame::{Elapsed, NeedReceipt, ResponseId, RuleTime, SellerFrame, Welcome, Window},
+        frame::{
+            Elapsed, NeedReceipt, Refused, ResponseId, RuleTime, SellerFrame, Welcome, Window,
+        },
     },
 };
 
@@ -23,6 +25,11 @@ const GRANT: GrantId = GrantId([1; 16]);
 
 /// A buyer whose grant a cheat has accepted with a window of `window`.
 fn ready(rules: Vec<Rule>, window: u64, budget: u64, clock: &Clock) -> Buyer {
+    ready_with(rules, window, budget, 1 << 40, clock)
+}
+
+/// One with a grant of `amount_max`.
+fn ready_with(rules: Vec<Rule>, window: u64, budget: u64, amount_max: u64, clock: &Clock) -> Buyer {
     let list = tariff(rules, 1);
     let terms = BuyerTerms {
         network: NETWORK,
@@ -38,7 +45,7 @@ fn ready(rules: Vec<Rule>, window: u64, budget: u64, clock: &Clock) -> Buyer {
         id: 1,
         device: 9,
         account,
-        amount_max: 1 << 40,
+        amount_max,
         predecessor: None,
         now: clock.now.time,
     };
@@ -277,6 +284,65 @@ fn a_stream_that_nothing_is_left_for_is_given_up_once_no_successor_is_to_be_had(
         }
     }
     panic!("the stream hangs");
+}
+
+#[test]
+fn a_download_whose_successor_is_refused_is_given_up_within_seconds() {
+    let mut clock = Clock::new();
+    let budget = 1 << 40;
+    let mut buyer = ready_with(
+        vec![rule(0, 1 << 20, 0)],
+        1_000_000,
+        budget,
+        100_000,
+        &clock,
+    );
+    buyer.open_response(&head(1), clock.now).unwrap();
+    let mut next = 1;
+    let _all_that_the_grant_has = buyer.received(ResponseId(1), 100_000, clock.now);
+    for second in 0..8 {
+        while let Some(event) = buyer.poll_event() {
+            match event {
+                BuyerEvent::NeedSuccessor(before) => {
+                    next += 1;
+                    let list = buyer.tariff().cloned().unwrap();
+                    let wanted = GrantFor {
+                        id: next,
+                        device: 9,
+                        account: AccountId([9; 16]),
+                        amount_max: 1 << 40,
+                        predecessor: Some(before),
+                        now: clock.now.time,
+                    };
+                    let granted = grant(&list, wanted);
+                    buyer.present_grant(granted, list, None).unwrap();
+                    let refused = Refused {
+                        reject: Reject::BUSY,
+                        grant: Some(GrantId([next; 16])),
+                    };
+                    buyer
+                        .handle_frame(SellerFrame::Refused(refused), &trust(), clock.now)
+                        .unwrap();
+                }
+                BuyerEvent::UsedUp { responses, reason } => {
+                    assert_eq!(responses, [ResponseId(1)]);
+                    assert_eq!(reason, Reject::GRANT_EXHAUSTED);
+                    assert_eq!(next, 3, "tried again once, by second {second}");
+                    return;
+                }
+                BuyerEvent::Welcomed { .. }
+                | BuyerEvent::Ready(_)
+                | BuyerEvent::Signed(_)
+                | BuyerEvent::Final(_)
+                | BuyerEvent::Refused { .. }
+                | BuyerEvent::Stopped(_)
+                | BuyerEvent::Closed => {}
+            }
+        }
+        clock.pass(1_000);
+        buyer.handle_timeout(clock.now);
+    }
+    panic!("the download hangs");
 }
 
 #[test]

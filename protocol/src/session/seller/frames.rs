@@ -1,7 +1,7 @@
 //! What a buyer says, and what it changes.
 
 use super::{
-    Gate, Remembered, Seller, SellerEvent, State, TABS_MAX,
+    Gate, Remembered, Seller, SellerEvent, State,
     tab::{Effect, Tab},
     window_floor,
 };
@@ -83,12 +83,20 @@ impl Seller {
                     return self.handle_known_grant(claimed, exposure);
                 }
                 let grant = grant.verify(trust)?;
+                if self.is_resting(claimed) {
+                    self.recall(claimed, remembered, now)?;
+                    return self.handle_known_grant(claimed, exposure);
+                }
                 let remembered = remembered(&grant);
                 self.handle_grant(grant, remembered, exposure, now)
             }
             BuyerFrame::Receipt(signed) => {
                 let Signed { receipt, response } = *signed;
-                self.handle_receipt(receipt.verify(trust)?, response, exposure, now)
+                let receipt = receipt.verify(trust)?;
+                if self.is_news_of_resting(&receipt) {
+                    self.recall(receipt.grant, remembered, now)?;
+                }
+                self.handle_receipt(receipt, response, exposure, now)
             }
             BuyerFrame::Close => {
                 self.close(exposure, None, now);
@@ -117,6 +125,10 @@ impl Seller {
             self.add_pass(&pass.pattern, pass.until);
         }
         self.state = State::Open;
+        // Which of them this buyer still knows, it says by presenting them.
+        for tab in &mut self.tabs {
+            tab.is_presented = false;
+        }
         exposure.forgive(&self.terms.account, now.time);
         let shown = receipt.filter(|receipt| self.tabs.iter().any(|tab| tab.id() == receipt.grant));
         if let Some(receipt) = shown {
@@ -188,9 +200,11 @@ impl Seller {
         if self.tabs.iter().any(|tab| tab.id() == grant.id) {
             return self.handle_known_grant(grant.id, exposure);
         }
-        if self.tabs.len() >= TABS_MAX {
-            return Err(Reject::BUSY);
+        if self.is_resting(id) {
+            self.recall(id, |_| remembered, now)?;
+            return self.handle_known_grant(id, exposure);
         }
+        self.make_place(now)?;
         let tab = Tab::new(grant, self.terms.tariff.clone(), remembered);
         if let Some(receipt) = tab.receipt.clone() {
             self.show_latest(&receipt);
@@ -202,8 +216,11 @@ impl Seller {
 
     fn handle_known_grant(&mut self, id: GrantId, exposure: &Exposure) -> Result<(), Reject> {
         self.require_open()?;
-        let tab = self.tab(id).ok_or(Reject::GRANT_UNKNOWN)?;
+        let at = self.tabs.iter().position(|tab| tab.id() == id);
+        let mut tab = self.tabs.remove(at.ok_or(Reject::GRANT_UNKNOWN)?);
         let (latest, is_final) = (tab.receipt.clone(), tab.is_final());
+        tab.is_presented = true;
+        self.tabs.push(tab);
         if let Some(receipt) = latest {
             self.show_latest(&receipt);
         }
@@ -234,6 +251,10 @@ impl Seller {
         self.count_time(exposure, now);
         let account = self.terms.account;
         let id = receipt.grant;
+        if self.is_resting(id) {
+            // It says nothing new, or its grant would have been recalled.
+            return Ok(());
+        }
         let at = self
             .tabs
             .iter()
@@ -347,7 +368,8 @@ impl Seller {
         let id = self.tabs[at].id();
         self.events.push_back(SellerEvent::Final(id));
         let hash = self.tabs[at].grant.tariff;
-        let successor = self.tabs.iter().position(|tab| {
+        // Of two, the one presented last: the other is of a buyer that died before it took it.
+        let successor = self.tabs.iter().rposition(|tab| {
             tab.grant.predecessor == Some(id)
                 && tab.grant.tariff == hash
                 && tab.is_open_at(now.time)
@@ -420,7 +442,7 @@ impl Seller {
     }
 
     /// Grants that are final or over, and that no response is left of.
-    fn drop_finished(&mut self) {
+    pub(super) fn drop_finished(&mut self) {
         let responses = &self.responses;
         self.tabs
             .retain(|tab| !tab.is_final() || responses.values().any(|one| one.grant == tab.id()));

@@ -15,7 +15,6 @@ use crate::{
         frame::{Elapsed, NeedReceipt, Refused, ResponseId, RuleTime, SellerFrame},
         moment::Moment,
     },
-    time::UnixMillis,
 };
 
 impl Seller {
@@ -310,33 +309,8 @@ impl Seller {
             })
         };
         let event = self.events.pop_front();
-        event.or_else(|| self.tabs.iter_mut().find_map(of_slots))
-    }
-
-    /// The grant that new responses fall under.
-    pub(super) fn current(&self) -> Option<&super::Tab> {
-        let hash = self.tariff_hash;
-        self.tabs
-            .iter()
-            .find(|tab| !tab.is_final() && tab.grant.tariff == hash)
-    }
-
-    pub(super) fn usable(&self, now: UnixMillis) -> Result<usize, Reject> {
-        let hash = self.tariff_hash;
-        let fits = |tab: &super::Tab| !tab.is_final() && tab.grant.tariff == hash;
-        if let Some(at) = self
-            .tabs
-            .iter()
-            .position(|tab| fits(tab) && tab.is_open_at(now))
-        {
-            return Ok(at);
-        }
-        match self.tabs.last() {
-            None => Err(Reject::PAYMENT_REQUIRED),
-            Some(tab) if tab.grant.tariff != hash => Err(Reject::TARIFF_CHANGED),
-            Some(tab) if tab.is_final() => Err(Reject::PAYMENT_REQUIRED),
-            Some(_) => Err(Reject::GRANT_EXPIRED),
-        }
+        let resting = self.resting.iter_mut().map(|one| &mut one.tab);
+        event.or_else(|| self.tabs.iter_mut().chain(resting).find_map(of_slots))
     }
 
     /// Refuses an account that owes its whole window already, unless what it asks for was served before, or this session can still receipt some.

@@ -51,6 +51,8 @@ pub(super) struct Tab {
     /// Octets that were receipted before they came, by rule: what a buyer uploads is counted when it goes.
     prepaid: Vec<u64>,
     slot_news: VecDeque<SlotNews>,
+    /// Whether the buyer has presented it since it came: what it does not present again it knows no more.
+    pub(super) is_presented: bool,
 }
 
 /// What a seller must not forget of requests whose price is receipted.
@@ -108,6 +110,7 @@ impl Tab {
             unpaid: vec![0; rules],
             prepaid: vec![0; rules],
             slot_news: VecDeque::new(),
+            is_presented: true,
         };
         tab.take_buyers_count();
         // What was receipted and served before is not served again for the same price.
@@ -202,6 +205,23 @@ impl Tab {
     pub(super) fn return_slot(&mut self, rule: usize) {
         self.credit[rule] += 1;
         self.slot_news.push_back(SlotNews::Returned { rule });
+    }
+
+    /// Whether nobody waits for anything under it: nothing is unreceipted that a receipt may still come for, and no effect unpaid.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.may_be_receipted() && self.unpaid.iter().all(|count| *count == 0)
+    }
+
+    /// Keeps the counts, and nothing that grows with use: the journal has the requests.
+    pub(super) fn rest(&mut self) {
+        self.requests = Requests::default();
+        self.requests_before = Requests::default();
+    }
+
+    /// Goes on with the requests that the journal has.
+    pub(super) fn wake(&mut self, remembered: Remembered) {
+        self.requests = known_before(remembered.keys);
+        self.requests_before = known_before(remembered.keys_before);
     }
 
     /// What must not be forgotten.

@@ -12,6 +12,14 @@ use super::{ACCOUNT, DEVICE, World};
 use crate::issuer::seller;
 
 impl World {
+    /// The buyer's process dies, and comes back with a grant of its own: the ones before are left as they are.
+    pub fn leave_grants_behind(&mut self) {
+        self.forget_buyer(0);
+        self.buyer = Self::buyer(self.budget);
+        self.best.clear();
+        self.present(None);
+    }
+
     /// The buyer's process dies, and comes back with its grant and without the newest of its receipts.
     pub(super) fn forget_buyer(&mut self, newest: usize) {
         let Some((grant, tariff)) = self
