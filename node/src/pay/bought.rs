@@ -25,15 +25,46 @@ struct Open {
     in_use: InUse,
     /// `None` where a pass covers it: nothing is counted.
     counted: Option<ResponseId>,
+    /// Octets that came and are not counted yet.
+    uncounted: u64,
     ended: Option<Ended>,
 }
 
+/// So many octets of a body are counted at once while more is there already: to count takes a lock that all purchases share, and looks at the budgets.
+const COUNT_EVERY: u64 = 256 * 1_024;
+
 impl Open {
+    fn new(in_use: InUse, counted: Option<ResponseId>) -> Self {
+        Self {
+            in_use,
+            counted,
+            uncounted: 0,
+            ended: None,
+        }
+    }
+
+    /// Octets have come, and are counted at once.
     fn received(&mut self, octets: usize) -> io::Result<()> {
-        let Some(response) = self.counted else {
+        self.uncounted += octets as u64;
+        self.count()
+    }
+
+    /// Octets have come, and are counted with others where more follows closely.
+    fn received_some(&mut self, octets: usize) -> io::Result<()> {
+        self.uncounted += octets as u64;
+        if self.uncounted >= COUNT_EVERY {
+            self.count()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn count(&mut self) -> io::Result<()> {
+        let uncounted = std::mem::take(&mut self.uncounted);
+        let Some(response) = self.counted.filter(|_| uncounted > 0) else {
             return Ok(());
         };
-        let received = self.in_use.purchase().received(response, octets as u64);
+        let received = self.in_use.purchase().received(response, uncounted);
         received.map_err(|reject: Reject| {
             self.end(Ended::Cancelled);
             io::Error::other(reject)
@@ -42,6 +73,9 @@ impl Open {
 
     /// There is nothing now: an error when nothing more is to come.
     fn poll_given_up(&mut self, context: &Context<'_>) -> Poll<io::Error> {
+        if let Err(error) = self.count() {
+            return Poll::Ready(error);
+        }
         let Some(response) = self.counted else {
             return Poll::Pending;
         };
@@ -58,6 +92,11 @@ impl Open {
         if self.ended.is_none() {
             self.ended = Some(ended);
             if let Some(response) = self.counted {
+                let uncounted = std::mem::take(&mut self.uncounted);
+                if uncounted > 0 {
+                    // What has come is owed, whatever is left of a budget; that nothing more is to come is known here already.
+                    let _ = self.in_use.purchase().received(response, uncounted);
+                }
                 self.in_use.purchase().close_response(response, ended);
             }
         }
@@ -80,11 +119,7 @@ impl<B> BoughtBody<B> {
     pub(super) fn new(inner: B, in_use: InUse, counted: Option<ResponseId>) -> Self {
         Self {
             inner,
-            open: Open {
-                in_use,
-                counted,
-                ended: None,
-            },
+            open: Open::new(in_use, counted),
         }
     }
 }
@@ -107,9 +142,10 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtBody<B> {
         match frame {
             Some(Ok(frame)) => {
                 if let Some(octets) = frame.data_ref() {
-                    this.open.received(octets.len())?;
+                    this.open.received_some(octets.len())?;
                 }
                 if this.inner.is_end_stream() {
+                    this.open.count()?;
                     this.open.end(Ended::Complete);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -119,6 +155,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtBody<B> {
                 Poll::Ready(Some(Err(error)))
             }
             None => {
+                this.open.count()?;
                 this.open.end(Ended::Complete);
                 Poll::Ready(None)
             }
@@ -211,11 +248,7 @@ impl<S> BoughtStream<S> {
     pub(super) fn new(inner: S, in_use: InUse, counted: Option<ResponseId>) -> Self {
         Self {
             inner,
-            open: Open {
-                in_use,
-                counted,
-                ended: None,
-            },
+            open: Open::new(in_use, counted),
         }
     }
 }

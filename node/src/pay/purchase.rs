@@ -363,11 +363,14 @@ impl Purchase {
             let unsigned = machine.counted().saturating_sub(machine.signed());
             ((answer, is_news), unsigned)
         });
+        let has_frames = state.machine.has_transmit() || state.machine.is_closed();
         drop(state);
         if is_news {
             self.changed.notify_waiters();
         }
-        self.frames.notify_one();
+        if has_frames {
+            self.frames.notify_one();
+        }
         answer
     }
 

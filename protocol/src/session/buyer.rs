@@ -323,6 +323,11 @@ impl Buyer {
             .any(|(held, until)| Some(held) == pattern && now < *until)
     }
 
+    /// Whether there is a frame to send.
+    pub fn has_transmit(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// The next frame to send.
     pub fn poll_transmit(&mut self) -> Option<BuyerFrame> {
         self.frames.pop_front()
