@@ -178,3 +178,17 @@ async fn a_pass_that_has_ended_is_asked_about_anew() {
         .unwrap();
     assert_eq!(club.signed(), won(PRICE), "nothing was renewed in silence");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_opens_what_is_sold_here_for_nothing() {
+    let club = Club::open().await;
+    let alice = club.street.world.pc("alice").unwrap();
+    let got = alice.get("alice", "/club.html").await.unwrap();
+    assert_eq!(
+        (got.status, &got.body[..]),
+        (StatusCode::OK, &b"for members"[..])
+    );
+    assert!(alice.signed().unwrap().is_empty());
+    // Nobody else does.
+    assert!(club.enter().await.is_err());
+}

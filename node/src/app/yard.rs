@@ -18,7 +18,7 @@ use crate::{
     },
     pay::{Buying, BuyingParts, Selling, SellingParts, Wallet},
     proxy::{Listeners, Proxy},
-    server::{Server, ServerParts},
+    server::{Server, ServerParts, own_way},
     store::NodeStore,
     web::{Pool, PoolLimits},
 };
@@ -72,7 +72,8 @@ impl Yard {
             broker: node.client.clone(),
             policy: self.selling,
         })?;
-        let pool = Pool::new(node.mesh.clone(), PoolLimits::default());
+        let (own, from_owner) = own_way();
+        let pool = Pool::with_own(node.mesh.clone(), Some(own), PoolLimits::default());
         let fetcher = Fetcher::new(
             directory.clone(),
             pool,
@@ -108,6 +109,7 @@ impl Yard {
         let facing = async {
             tokio::join!(
                 server.run(http, sessions, stop.clone()),
+                server.serve_owner(node.mesh.peer_id(), from_owner, stop.clone()),
                 proxied,
                 announce(node.published.clone(), &directory, stop)
             );

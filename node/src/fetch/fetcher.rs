@@ -117,6 +117,7 @@ impl Fetcher {
     async fn ask(&self, located: &Located, asking: &Asking<'_>) -> Result<Outcome, FetchError> {
         let may_pay = asking.paying == Paying::AsAgreed
             && self.buying.is_some()
+            && located.peer != self.pool.own_peer()
             && located.announcement.tariff.is_some();
         if !may_pay {
             return self.ask_free(located, asking).await;

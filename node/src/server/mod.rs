@@ -1,12 +1,13 @@
 //! The personal web server: where what a node serves comes from, who may have it, and what it costs.
 //!
 //! * [`folder`], [`upstream`]: files, and applications of the owner's.
-//! * `server` routes a request to its site, past the till where its path has a price ([`meter`], `paid`); `visitor` knows who asks.
+//! * `server` routes a request to its site, past the till where its path has a price ([`meter`], `paid`); `visitor` knows who asks, `own` lets the owner in.
 //! * `usage` counts for statistics, `alias` finds other ways to say a path that has a price, `well_known` says what is served, `refusal` what is not.
 
 mod alias;
 pub mod folder;
 pub mod meter;
+mod own;
 mod paid;
 mod refusal;
 #[expect(clippy::module_inception, reason = "it is the server of this folder")]
@@ -20,5 +21,6 @@ mod visitor;
 mod well_known;
 
 pub use meter::Direction;
+pub use own::own_way;
 pub use server::{Server, ServerParts};
 pub use well_known::TARIFF;

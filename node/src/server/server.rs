@@ -23,7 +23,10 @@ use madang_protocol::{
         seller::{Opening, Terms},
     },
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Semaphore, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -47,8 +50,6 @@ use crate::{
 
 /// Streams that are served at one time. One visitor has a few dozen.
 const STREAMS_MAX: usize = 4_096;
-/// A visitor whose passport is still on its way is waited for this long where a passport is needed.
-const PASSPORT_WITHIN: Duration = Duration::from_secs(3);
 /// How long requests in progress may take to end at shutdown.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 
@@ -147,17 +148,26 @@ impl Server {
     }
 
     async fn serve(&self, stream: Stream) {
-        let Some(visitor) = Visitor::of(stream.peer(), &self.0.directory) else {
-            return;
-        };
+        if let Some(visitor) = Visitor::of(stream.peer(), &self.0.directory) {
+            self.serve_to(visitor, stream).await;
+        }
+    }
+
+    /// Answers what `visitor` asks on `io`.
+    pub(super) async fn serve_to<I>(&self, visitor: Visitor, io: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let visitor = Arc::new(visitor);
-        let counting = Arc::new(Counting::new(self.0.counters.clone()));
+        let counting = Arc::new(Counting::new(
+            (!visitor.is_owner).then(|| self.0.counters.clone()),
+        ));
         let service = service_fn(|request: Request<Incoming>| {
             let (server, visitor, counting) =
                 (self.clone(), Arc::clone(&visitor), Arc::clone(&counting));
             async move { Ok(server.answer(request, &visitor, &counting).await) }.boxed()
         });
-        if let Err(error) = web::serve(stream, service, self.0.stop.clone()).await {
+        if let Err(error) = web::serve(io, service, self.0.stop.clone()).await {
             tracing::debug!(%error, "a visitor's stream");
         }
     }
@@ -215,8 +225,12 @@ impl Server {
         site: &Site,
         visitor: &Visitor,
     ) -> Result<Option<Priced>, Box<Response<Body>>> {
+        if visitor.is_owner {
+            return Ok(None);
+        }
         let refuse = |reject| Box::new(refusal(status_of(reject), reject));
-        self.belongs(visitor, site.published.config.audience)
+        visitor
+            .belongs_in_time_to(site.published.config.audience, &self.0.directory)
             .await
             .map_err(refuse)?;
         let Some(tariff) = &site.published.tariff else {
@@ -243,7 +257,10 @@ impl Server {
             return Ok(None);
         };
         let rule = &tariff.rules[at];
-        self.belongs(visitor, rule.audience).await.map_err(refuse)?;
+        visitor
+            .belongs_in_time_to(rule.audience, &self.0.directory)
+            .await
+            .map_err(refuse)?;
         if !rule.has_price() {
             return Ok(None);
         }
@@ -266,28 +283,6 @@ impl Server {
                 Err(Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, reject)))
             }
             Err(reject) => Err(Box::new(payment_required(reject, tariff, at))),
-        }
-    }
-
-    async fn belongs(
-        &self,
-        visitor: &Visitor,
-        audience: madang_protocol::record::tariff::Audience,
-    ) -> Result<(), Reject> {
-        match visitor.belongs_to(audience, &self.0.directory) {
-            Err(Reject::NOT_A_SUBSCRIBER) => {
-                let waited = tokio::time::timeout(
-                    PASSPORT_WITHIN,
-                    self.0.directory.await_passport(&visitor.peer),
-                )
-                .await;
-                if waited.ok().flatten().is_some() {
-                    Ok(())
-                } else {
-                    Err(Reject::NOT_A_SUBSCRIBER)
-                }
-            }
-            other => other,
         }
     }
 

@@ -24,13 +24,14 @@ const COUNT_EVERY: u64 = 4 << 20;
 
 /// The counting of one stream.
 pub(super) struct Counting {
-    counters: Counters,
+    /// `None` where it is no use of the site.
+    counters: Option<Counters>,
     /// Sites that were asked for on this stream: each once is a session.
     seen: Mutex<BTreeSet<SiteName>>,
 }
 
 impl Counting {
-    pub(super) fn new(counters: Counters) -> Self {
+    pub(super) fn new(counters: Option<Counters>) -> Self {
         Self {
             counters,
             seen: Mutex::default(),
@@ -80,12 +81,15 @@ impl Counting {
         response: Response<Body>,
         mut used: Used,
     ) -> Response<Body> {
+        let Some(counters) = self.counters.clone() else {
+            return response;
+        };
         used.sessions = u64::from(self.seen.lock().insert(site.clone()));
-        self.counters.add(site, None, visitor, used);
+        counters.add(site, None, visitor, used);
         if response.body().is_end_stream() {
             return response;
         }
-        let (counters, site) = (self.counters.clone(), site.clone());
+        let site = site.clone();
         response.map(|inner| {
             CountedBody {
                 inner,

@@ -1,6 +1,8 @@
 //! Who is behind a connection: known from the connection and the passport, never from a header.
 
 use http::HeaderMap;
+use std::time::Duration;
+
 use libp2p::PeerId;
 use madang_protocol::{
     ids::PublicKey,
@@ -15,6 +17,9 @@ use crate::{
     mesh::{directory::Directory, public_key_of},
 };
 
+/// A visitor whose passport is still on its way is waited for this long where a passport is needed.
+const PASSPORT_WITHIN: Duration = Duration::from_secs(3);
+
 /// The other end of one stream.
 #[derive(Debug, Clone)]
 pub(super) struct Visitor {
@@ -23,9 +28,21 @@ pub(super) struct Visitor {
     /// The device's key, as the connection authenticated it.
     pub(super) device: PublicKey,
     is_subscriber: bool,
+    /// The owner, on this very node.
+    pub(super) is_owner: bool,
 }
 
 impl Visitor {
+    /// This node's owner, who looks at what it serves: everything is open, costs nothing and counts as no use.
+    pub(super) fn owner(peer: PeerId) -> Option<Self> {
+        Some(Self {
+            peer,
+            device: PublicKey(public_key_of(&peer).ok()?),
+            is_subscriber: true,
+            is_owner: true,
+        })
+    }
+
     /// Whoever is at `peer`; `None` where its key is of a kind that this network does not use.
     pub(super) fn of(peer: PeerId, directory: &Directory) -> Option<Self> {
         let device = PublicKey(public_key_of(&peer).ok()?);
@@ -33,6 +50,7 @@ impl Visitor {
             peer,
             device,
             is_subscriber: directory.passport_of(&peer).is_some(),
+            is_owner: false,
         })
     }
 
@@ -50,6 +68,26 @@ impl Visitor {
             Audience::Subscribers if directory.passport_of(&self.peer).is_some() => Ok(()),
             Audience::Subscribers => Err(Reject::NOT_A_SUBSCRIBER),
             Audience::Members(_) => Err(Reject::NOT_A_MEMBER),
+        }
+    }
+
+    /// [`Visitor::belongs_to`], waiting for a passport that is still on its way.
+    ///
+    /// # Errors
+    /// Who is missing in it.
+    pub(super) async fn belongs_in_time_to(
+        &self,
+        audience: Audience,
+        directory: &Directory,
+    ) -> Result<(), Reject> {
+        match self.belongs_to(audience, directory) {
+            Err(Reject::NOT_A_SUBSCRIBER) => {
+                let shown =
+                    tokio::time::timeout(PASSPORT_WITHIN, directory.await_passport(&self.peer));
+                let is_shown = shown.await.ok().flatten().is_some();
+                is_shown.then_some(()).ok_or(Reject::NOT_A_SUBSCRIBER)
+            }
+            other => other,
         }
     }
 

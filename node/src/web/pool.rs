@@ -17,6 +17,8 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -70,6 +72,8 @@ pub struct Pool(Arc<Shared>);
 
 struct Shared {
     handle: Handle,
+    /// Who serves this node's own sites, to itself.
+    own: Option<mpsc::Sender<DuplexStream>>,
     limits: PoolLimits,
     state: Arc<Mutex<State>>,
     _sweeper: AbortOnDropHandle<()>,
@@ -122,14 +126,29 @@ impl Drop for Slot {
 impl Pool {
     /// A pool of connections over `handle`'s mesh. Must be called within a tokio runtime.
     pub fn new(handle: Handle, limits: PoolLimits) -> Self {
+        Self::with_own(handle, None, limits)
+    }
+
+    /// The same; connections with this node itself, which no mesh opens, are handed to `own` in this process.
+    pub fn with_own(
+        handle: Handle,
+        own: Option<mpsc::Sender<DuplexStream>>,
+        limits: PoolLimits,
+    ) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let sweeper = tokio::spawn(sweep(Arc::clone(&state), limits.idle_timeout));
         Self(Arc::new(Shared {
             handle,
+            own,
             limits,
             state,
             _sweeper: AbortOnDropHandle::new(sweeper),
         }))
+    }
+
+    /// Who this node is.
+    pub fn own_peer(&self) -> PeerId {
+        self.0.handle.peer_id()
     }
 
     /// Sends a request to a peer and waits for the response's head.
@@ -208,21 +227,30 @@ impl Pool {
 
     async fn connect(&self, peer: PeerId) -> Result<Connection, FetchError> {
         let slot = self.reserve(peer)?;
-        let stream =
-            self.0
-                .handle
-                .open(peer, Protocol::Http)
-                .await
-                .map_err(|error| match error {
-                    OpenError::Unsupported => FetchError::Unsupported,
-                    OpenError::Unreachable
-                    | OpenError::Busy
-                    | OpenError::Timeout
-                    | OpenError::Closed => FetchError::Open(error),
-                })?;
+        if let Some(own) = &self.0.own
+            && peer == self.0.handle.peer_id()
+        {
+            let (near, far) = tokio::io::duplex(BUFFER_BYTES);
+            own.try_send(far).map_err(|_| FetchError::Busy)?;
+            return self.begin(peer, near, slot).await;
+        }
+        let opened = self.0.handle.open(peer, Protocol::Http).await;
+        let stream = opened.map_err(|error| match error {
+            OpenError::Unsupported => FetchError::Unsupported,
+            OpenError::Unreachable | OpenError::Busy | OpenError::Timeout | OpenError::Closed => {
+                FetchError::Open(error)
+            }
+        })?;
+        self.begin(peer, stream, slot).await
+    }
+
+    async fn begin<I>(&self, peer: PeerId, io: I, slot: Slot) -> Result<Connection, FetchError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(io))
             .await
             .map_err(broken)?;
         let drive = async move {
