@@ -1,10 +1,13 @@
 //! The owner's own way to what this node serves: in this process, since nobody dials himself.
 
 use libp2p::PeerId;
-use tokio::{io::DuplexStream, sync::mpsc};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{io::DuplexStream, sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
-use super::{server::Server, visitor::Visitor};
+use super::{
+    server::{SHUTDOWN_WITHIN, Server},
+    visitor::Visitor,
+};
 
 /// Connections that wait to be served.
 const WAITING_MAX: usize = 64;
@@ -15,24 +18,27 @@ pub fn own_way() -> (mpsc::Sender<DuplexStream>, mpsc::Receiver<DuplexStream>) {
 }
 
 impl Server {
-    /// Serves what the owner, at `own`, asks for until `stop` is cancelled. Whoever opens connections bounds how many there are.
+    /// Serves what the owner, at `own`, asks for until `stop` is cancelled; requests in progress then have a few seconds to end. Whoever opens connections bounds how many there are.
     pub async fn serve_owner(
         &self,
         own: PeerId,
         mut connections: mpsc::Receiver<DuplexStream>,
         stop: CancellationToken,
     ) {
-        let tasks = TaskTracker::new();
-        let serving = async {
-            while let Some(io) = connections.recv().await {
-                let Some(owner) = Visitor::owner(own) else {
-                    return;
-                };
-                let server = self.clone();
-                tasks.spawn(async move { server.serve_to(owner, io).await });
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = tasks.join_next() => {}
+                io = connections.recv() => {
+                    let (Some(io), Some(owner)) = (io, Visitor::owner(own)) else { break };
+                    let server = self.clone();
+                    tasks.spawn(async move { server.serve_to(owner, io).await });
+                }
             }
-        };
-        stop.run_until_cancelled(serving).await;
-        tasks.close();
+        }
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        // What takes longer is cut off.
+        let _ = tokio::time::timeout(SHUTDOWN_WITHIN, ended).await;
     }
 }

@@ -51,7 +51,7 @@ use crate::{
 /// Streams that are served at one time. One visitor has a few dozen.
 const STREAMS_MAX: usize = 4_096;
 /// How long requests in progress may take to end at shutdown.
-const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// What serving needs of the node.
 pub struct ServerParts {
