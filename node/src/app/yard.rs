@@ -63,6 +63,7 @@ impl Yard {
             keeper: Arc::clone(&node.keeper),
             wallet: wallet.clone(),
             mesh: node.mesh.clone(),
+            directory: directory.clone(),
         });
         let selling = Selling::new(SellingParts {
             key: node.key.clone(),

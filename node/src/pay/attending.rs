@@ -42,6 +42,14 @@ impl Selling {
         let mut reader = FrameReader::<_, BuyerFrame>::new(read);
         let hello = match tokio::time::timeout(HELLO_WITHIN, reader.next()).await {
             Ok(Ok(Some(BuyerFrame::Hello(hello)))) => hello,
+            Ok(Ok(Some(BuyerFrame::End(ending)))) => {
+                let buyer = PublicKey(device);
+                let taken = self.take_endings(buyer, *ending, &mut reader, &mut write, stop);
+                if let Err(reject) = taken.await {
+                    directory.report(&peer, reject);
+                }
+                return;
+            }
             Ok(Ok(Some(_))) => {
                 directory.report(&peer, Reject::FRAME_UNEXPECTED);
                 return;

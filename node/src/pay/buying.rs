@@ -1,11 +1,15 @@
 //! The buyer's end of every session of this node.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use libp2p::PeerId;
 use madang_protocol::{
     amount::Amount,
-    ids::{GrantId, PublicKey, TariffHash},
+    ids::{GrantId, PublicKey, RequestId, TariffHash},
     name::SiteName,
     record::tariff::{Rule, Tariff},
     reject::{Reject, Score},
@@ -29,6 +33,7 @@ use super::{
     buy_error::over_budget,
     frames::{FrameReader, ReadError, write_all},
     granting::crumb,
+    leftover::hear_goodbye,
     outbox::Outbox,
     purchase::Purchase,
     wallet::Allowance,
@@ -37,7 +42,7 @@ use crate::{
     broker,
     clock::Clock,
     identity::DeviceKey,
-    mesh::{self, Protocol, Stream},
+    mesh::{self, Protocol, Stream, directory::Directory},
     standing::{Keeper, Standing},
     store::NodeStore,
 };
@@ -69,6 +74,8 @@ pub struct BuyingParts {
     pub wallet: Wallet,
     /// Where sellers are reached.
     pub mesh: mesh::Handle,
+    /// Where they are found.
+    pub directory: Directory,
 }
 
 /// Cheap to clone.
@@ -80,6 +87,12 @@ pub(super) struct Shared {
     pub(super) outbox: Arc<Outbox>,
     pub(super) errands: Arc<Notify>,
     purchases: Mutex<BTreeMap<(PublicKey, SiteName), Arc<Purchase>>>,
+    /// Grants that somebody is about to present or to end.
+    pub(super) claims: Mutex<BTreeSet<GrantId>>,
+    /// Requests for grants that are on their way.
+    pub(super) asking: Mutex<BTreeSet<RequestId>>,
+    /// There may be grants that nobody uses any more.
+    pub(super) leftovers: Notify,
     /// A pass was bought, or has just been settled.
     pub(super) pass_bought: Notify,
     /// Held while a pass is looked for and signed for, so that no two sessions buy the same.
@@ -109,6 +122,9 @@ impl Buying {
             outbox,
             errands: Arc::new(Notify::new()),
             purchases: Mutex::default(),
+            claims: Mutex::default(),
+            asking: Mutex::default(),
+            leftovers: Notify::new(),
             pass_bought: Notify::new(),
             buying_pass: Mutex::default(),
             tasks: TaskTracker::new(),
@@ -351,7 +367,11 @@ impl Buying {
                 Err(BuyError::Refused(
                     Reject::GRANT_CLOSED | Reject::GRANT_EXPIRED | Reject::GRANT_EXHAUSTED,
                 )) => self.give_up(wanted).await?,
-                other => return other,
+                other => {
+                    // Others from before are not needed here.
+                    self.0.leftovers.notify_one();
+                    return other;
+                }
             }
         }
         Err(BuyError::Stalled)
@@ -390,7 +410,11 @@ impl Buying {
                 () = purchase.frames.notified() => {
                     let (frames, is_closed) = purchase.take_frames();
                     let written = tokio::time::timeout(WRITE_WITHIN, write_all(&mut write, &frames)).await;
-                    if is_closed || !matches!(written, Ok(Ok(()))) {
+                    if !matches!(written, Ok(Ok(()))) {
+                        break;
+                    }
+                    if is_closed {
+                        hear_goodbye(purchase, &mut reader).await;
                         break;
                     }
                 }

@@ -9,6 +9,7 @@ use madang_protocol::{
     record::{receipt::Receipt, request::CloseGrant},
     reject::Fault,
     sealed::{Sealed, Unverified},
+    session::buyer::final_after,
 };
 
 use super::{
@@ -39,6 +40,7 @@ impl Buying {
             self.tick(),
             self.run_errands(),
             self.sweep(),
+            self.end_leftovers(),
             self.follow_passes()
         );
     }
@@ -149,6 +151,9 @@ impl Buying {
         let trust = parts.standing.borrow().trust.clone();
         for request in parts.store.asked(SWEEP_MAX)? {
             let request = request.verify(&trust)?;
+            if self.0.asking.lock().contains(&request.id) {
+                continue;
+            }
             let Some(tariff) = request.tariff.clone() else {
                 parts
                     .store
@@ -167,8 +172,10 @@ impl Buying {
             let (page, next) = parts.store.grants_open_after(last)?;
             for row in &page {
                 let grant = row.grant.claims();
-                let is_over = now >= grant.spend_until;
-                if is_over && !self.is_in_use(grant.id) {
+                if now < grant.spend_until {
+                    continue;
+                }
+                if let Some(_claim) = self.claim(grant.id, None) {
                     self.end_leftover(row).await?;
                 }
             }
@@ -182,14 +189,17 @@ impl Buying {
 
     /// A grant is of no more use to its seller: it is ended with what was signed so far.
     pub(super) async fn give_up(&self, grant: GrantId) -> Result<(), BuyError> {
+        let Some(_claim) = self.claim(grant, None) else {
+            return Ok(());
+        };
         match self.0.parts.store.grant(grant)? {
             Some(row) => self.end_leftover(&row).await,
             None => Ok(()),
         }
     }
 
-    /// Signs the last receipt of a grant that no session uses any more, or tells the anchor that nothing was used.
-    async fn end_leftover(&self, row: &GrantRow) -> Result<(), BuyError> {
+    /// Signs the last receipt of a grant that no session uses any more. It is claimed.
+    pub(super) async fn end_leftover(&self, row: &GrantRow) -> Result<(), BuyError> {
         let parts = &self.0.parts;
         let grant = row.grant.claims();
         let latest = parts.store.signed(grant.id)?;
@@ -199,20 +209,8 @@ impl Buying {
         {
             return Ok(());
         }
-        let last = latest.map(|latest| latest.claims().clone());
-        let (sequence, counters, amount) = last.map_or((0, Vec::new(), Amount::ZERO), |last| {
-            (last.sequence, last.counters, last.amount)
-        });
-        let receipt = Receipt {
-            buyer: parts.key.public(),
-            grant: grant.id,
-            tariff: grant.tariff,
-            sequence: sequence + 1,
-            counters,
-            amount,
-            time: parts.clock.now(),
-            is_final: true,
-        };
+        let latest = latest.as_ref().map(|latest| latest.claims());
+        let receipt = final_after(grant, latest, parts.clock.now());
         let network = parts.standing.borrow().trust.network();
         let receipt = parts.key.sign(receipt, network)?;
         parts
@@ -266,11 +264,5 @@ impl Buying {
             .record_durably(&[Event::GrantClosed(grant)])
             .await?;
         Ok(())
-    }
-
-    fn is_in_use(&self, grant: GrantId) -> bool {
-        self.purchases()
-            .iter()
-            .any(|purchase| purchase.grant_in_use().is_some_and(|(id, _)| id == grant))
     }
 }

@@ -1,6 +1,8 @@
 //! Asks the anchor for permission to spend. Each request is written down before it is sent, so that one whose answer was lost is asked again under the
 //! same id, and no hold is made twice.
 
+use std::sync::Arc;
+
 use madang_protocol::{
     amount::{Amount, MICROS_PER_UNIT},
     ids::{GrantId, RequestId},
@@ -17,13 +19,32 @@ use madang_protocol::{
     sealed::{Sealed, Unverified},
 };
 
-use super::{BuyError, Buying, purchase::Purchase};
+use super::{BuyError, Buying, buying::Shared, leftover::Claim, purchase::Purchase};
 use crate::{broker::BrokerError, store::Event};
 
 /// What a grant is for, when the price of a single use is less. In main units of the currency, scaled as budgets are.
 const GRANT_UNITS: u64 = 2_000;
 /// Of a tariff's rule, this much is covered at least: so many requests, MiB and minutes.
 const COVERED_USES: u64 = 4;
+
+/// Says that a request is on its way: it is not repeated meanwhile.
+struct Asking {
+    shared: Arc<Shared>,
+    request: RequestId,
+}
+
+impl Asking {
+    fn begin(shared: Arc<Shared>, request: RequestId) -> Self {
+        shared.asking.lock().insert(request);
+        Self { shared, request }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.shared.asking.lock().remove(&self.request);
+    }
+}
 
 impl Buying {
     /// Presents a grant for `purchase` at the prices of `tariff`: one that is in hand, or a new one for which at most `left` leaves the
@@ -51,7 +72,7 @@ impl Buying {
         if wanted.is_zero() {
             return Err(BuyError::OverBudget);
         }
-        let grant = match self.ask(seller, tariff, wanted, predecessor).await {
+        let (grant, _claim) = match self.ask(seller, tariff, wanted, predecessor).await {
             Err(BuyError::NoCredit) => {
                 // Less may be had: what the wallet holds, without the tax that comes on top.
                 let available = self.affordable().await?.min(wanted);
@@ -93,6 +114,10 @@ impl Buying {
                 if !fits || now >= claims.spend_until || claims.buyer_key != parts.key.public() {
                     continue;
                 }
+                // Whoever ends it meanwhile signs its last receipt.
+                let Some(_claim) = self.claim(claims.id, Some(purchase)) else {
+                    continue;
+                };
                 let latest = parts.store.signed(claims.id)?;
                 if latest.as_ref().is_some_and(|latest| {
                     latest.claims().is_final || latest.claims().amount >= claims.amount_max
@@ -118,7 +143,7 @@ impl Buying {
         tariff: &Sealed<Tariff>,
         amount_max: Amount,
         predecessor: Option<GrantId>,
-    ) -> Result<Sealed<Grant>, BuyError> {
+    ) -> Result<(Sealed<Grant>, Claim), BuyError> {
         let parts = &self.0.parts;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| Reject::BUSY)?;
@@ -134,22 +159,26 @@ impl Buying {
         };
         let network = parts.standing.borrow().trust.network();
         let request = parts.key.sign(request, network)?;
+        let _asking = Asking::begin(Arc::clone(&self.0), request.id);
         parts
             .store
             .record_durably(&[Event::GrantAsked(request.to_unverified())])
             .await?;
-        self.send(&request, tariff.to_unverified()).await
+        let (grant, claim) = self.send(&request, tariff.to_unverified()).await?;
+        // Only who asks the same again could have it, and nobody does meanwhile.
+        Ok((grant, claim.ok_or(BuyError::Stalled)?))
     }
 
-    /// Sends a request that is written down, and writes the answer down.
+    /// Sends a request that is written down, and writes the answer down. Nobody else uses or ends the grant while the claim lives.
     pub(super) async fn send(
         &self,
         request: &Sealed<GrantRequest>,
         tariff: Unverified<Tariff>,
-    ) -> Result<Sealed<Grant>, BuyError> {
+    ) -> Result<(Sealed<Grant>, Option<Claim>), BuyError> {
         let store = &self.0.parts.store;
         match self.0.parts.broker.grant(request).await {
             Ok(grant) => {
+                let claim = self.claim(grant.id, None);
                 store
                     .record_durably(&[Event::GrantHeld {
                         request: request.id,
@@ -157,7 +186,7 @@ impl Buying {
                         tariff,
                     }])
                     .await?;
-                Ok(grant)
+                Ok((grant, claim))
             }
             Err(BrokerError::Refused(reject)) => {
                 store

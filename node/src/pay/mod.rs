@@ -2,7 +2,8 @@
 //!
 //! * [`selling`]: the seller's end of every session. [`till`] holds them, [`responses`] says which response may go how far, [`settling`] hands
 //!   their receipts in.
-//! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it.
+//! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it,
+//!   [`leftover`] also where no session is left, which the seller takes in [`ended`].
 //! * [`passes`]: what was bought for days, found before anything is paid.
 //! * [`wallet`]: what this node's owner agreed to, and how much of it is left.
 //! * [`forgetting`]: what is of no more use to either end.
@@ -13,9 +14,11 @@ mod bought;
 mod buy_error;
 mod buying;
 mod closing;
+mod ended;
 mod forgetting;
 mod frames;
 mod granting;
+mod leftover;
 mod open_response;
 mod outbox;
 mod paid;

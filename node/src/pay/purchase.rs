@@ -28,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Seller, Wallet, outbox::Outbox, wallet::SessionNumber};
 use crate::{clock::Clock, store::Event};
 
+/// Final receipts on one stream of which it is remembered that the seller has not said goodbye after them; those of others are told once more.
+const FINALS_MAX: usize = 64;
+
 /// One session with one seller's device for one site.
 pub(super) struct Purchase {
     pub(super) site: SiteName,
@@ -65,6 +68,8 @@ pub(super) struct State {
     pub(super) ready: Option<GrantId>,
     /// A grant that has to be followed by another.
     pub(super) wants_successor: Option<GrantId>,
+    /// Grants whose final receipts went out on the stream that is attached: the seller holds them once it says goodbye.
+    pub(super) finals: Vec<GrantId>,
     /// What the seller refused last.
     pub(super) refused: Option<Reject>,
     /// How many [`InUse`] there are, and since when there is none.
@@ -117,6 +122,7 @@ impl Purchase {
             tariff: None,
             ready: None,
             wants_successor: None,
+            finals: Vec::new(),
             refused: None,
             open: 0,
             quiet_since: Instant::now(),
@@ -150,6 +156,7 @@ impl Purchase {
             return None;
         }
         state.is_attached = true;
+        state.finals.clear();
         state.refused = None;
         state.stream = CancellationToken::new();
         state.machine.handle_connected(passport, passes);
@@ -170,6 +177,7 @@ impl Purchase {
         state.is_attached = false;
         state.session = None;
         state.ready = None;
+        state.finals.clear();
         state.machine.handle_disconnected();
         drop(state);
         self.changed.notify_waiters();
@@ -229,6 +237,23 @@ impl Purchase {
             .grant()
             .filter(|grant| now < grant.spend_until)?;
         Some((grant.id, grant.tariff))
+    }
+
+    /// Whether this session may sign for `grant`.
+    pub(super) fn knows(&self, grant: GrantId) -> bool {
+        self.state.lock().machine.knows(grant)
+    }
+
+    /// The grant that was presented and is not accepted yet.
+    pub(super) fn presented(&self) -> Option<GrantId> {
+        self.state.lock().machine.presented()
+    }
+
+    /// The seller has said goodbye after all that was sent to it: it holds the final receipts among that.
+    pub(super) fn heard(&self) {
+        let told = std::mem::take(&mut self.state.lock().finals);
+        self.outbox
+            .put(told.into_iter().map(Event::SellerTold).collect());
     }
 
     /// A successful head names a response with a price.
@@ -390,6 +415,9 @@ impl Purchase {
                 events.push(Event::ReceiptSigned(receipt.to_unverified()))
             }
             BuyerEvent::Final(receipt) => {
+                if state.session.is_some() && state.finals.len() < FINALS_MAX {
+                    state.finals.push(receipt.grant);
+                }
                 events.push(Event::ReceiptSigned(receipt.to_unverified()));
                 self.errands.notify_one();
             }
@@ -409,6 +437,7 @@ impl Purchase {
             }
             BuyerEvent::Refused { reject, grant } => {
                 tracing::debug!(site = %self.site, slug = reject.slug(), about_grant = grant.is_some(), "the seller refuses");
+                state.finals.retain(|one| Some(*one) != grant);
                 state.refused = Some(reject);
             }
             BuyerEvent::Stopped(reject) => {

@@ -193,13 +193,7 @@ impl Selling {
         getrandom::fill(&mut id).map_err(|_| Reject::BUSY)?;
         let mut state = self.0.state.lock();
         let key = (buyer, site.clone());
-        let known = state.by_buyer.get(&key).copied().filter(|id| {
-            state
-                .sessions
-                .get(id)
-                .is_some_and(|entry| !entry.machine.is_closed())
-        });
-        let session = match known {
+        let session = match state.session_of(buyer, site) {
             Some(session) => session,
             None if state.sessions.len() >= SESSIONS_MAX => return Err(Reject::SESSIONS_TOO_MANY),
             None => {
@@ -248,7 +242,10 @@ impl Selling {
     pub(super) fn handle_frame(&self, session: SessionId, frame: BuyerFrame) -> Result<(), Reject> {
         let shown = match &frame {
             BuyerFrame::Grant(grant) => Some((**grant).clone()),
-            BuyerFrame::Hello(_) | BuyerFrame::Receipt(_) | BuyerFrame::Close => None,
+            BuyerFrame::Hello(_)
+            | BuyerFrame::Receipt(_)
+            | BuyerFrame::Close
+            | BuyerFrame::End(_) => None,
         };
         let trust = self.0.parts.standing.borrow().trust.clone();
         let remembered = |grant: &Grant| self.remembered(grant, &trust);
@@ -395,7 +392,7 @@ impl Selling {
     }
 
     /// What the journal says of a grant. What cannot be read is not known, and not served on trust: nothing is remembered as unserved then.
-    fn remembered(&self, grant: &Grant, trust: &Trust) -> Remembered {
+    pub(super) fn remembered(&self, grant: &Grant, trust: &Trust) -> Remembered {
         match self.try_remember(grant, trust) {
             Ok(remembered) => remembered,
             Err(error) => {

@@ -83,6 +83,13 @@ impl Entry {
 }
 
 impl State {
+    /// The session of a buyer's device for a site, if there is one that is not over.
+    pub(super) fn session_of(&self, buyer: PublicKey, site: &SiteName) -> Option<SessionId> {
+        let session = *self.by_buyer.get(&(buyer, site.clone()))?;
+        let entry = self.sessions.get(&session)?;
+        (!entry.machine.is_closed()).then_some(session)
+    }
+
     pub(super) fn forget(&mut self, session: SessionId) {
         if let Some(mut entry) = self.sessions.remove(&session) {
             entry.wake_all();

@@ -13,8 +13,8 @@ use super::{
     open::{NodeStore, ROWS_PAGE, StoreRead},
     row::{AgreementRow, BoughtRow, GrantRow, PassRow},
     schema::{
-        AGREEMENTS, ASKED, BOUGHT, DAYS, GRANTS, GRANTS_OPEN, SIGNED, TO_CLOSE, TO_FETCH, key_of,
-        pass_key,
+        AGREEMENTS, ASKED, BOUGHT, DAYS, GRANTS, GRANTS_OPEN, SIGNED, TO_CLOSE, TO_FETCH, TO_TELL,
+        key_of, pass_key,
     },
 };
 
@@ -78,8 +78,24 @@ impl NodeStore {
         &self,
         after: Option<GrantId>,
     ) -> Result<(Vec<GrantRow>, Option<GrantId>), StoreRead> {
+        self.grants_in(GRANTS_OPEN, after)
+    }
+
+    /// Of those after `after` whose final receipt the seller is to be shown, up to a page of them, and where the next page begins.
+    pub fn grants_to_tell_after(
+        &self,
+        after: Option<GrantId>,
+    ) -> Result<(Vec<GrantRow>, Option<GrantId>), StoreRead> {
+        self.grants_in(TO_TELL, after)
+    }
+
+    fn grants_in(
+        &self,
+        table: u8,
+        after: Option<GrantId>,
+    ) -> Result<(Vec<GrantRow>, Option<GrantId>), StoreRead> {
         let after = after.as_ref().map(|id| &id.0[..]);
-        let ids = self.after::<()>(GRANTS_OPEN, after, ROWS_PAGE)?;
+        let ids = self.after::<()>(table, after, ROWS_PAGE)?;
         let next = ids.last().filter(|_| ids.len() == ROWS_PAGE);
         let next = next.and_then(|(key, ())| Some(GrantId(key.as_slice().try_into().ok()?)));
         let rows = ids.iter().map(|(key, ())| self.one(GRANTS, key));

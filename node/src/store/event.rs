@@ -96,4 +96,6 @@ pub enum Event {
     PurchaseForgotten(GrantId),
     /// Buying: a pass that was bought has ended long ago.
     BoughtPassForgotten(PassRow),
+    /// Buying: the seller holds the final receipt of the grant, or wants none: it is told no more.
+    SellerTold(GrantId),
 }

@@ -61,6 +61,8 @@ pub(super) const SERVED: u8 = 15;
 pub(super) const SERVED_KEYS: u8 = 16;
 /// Grants of [`GRANTS`] of which the anchor does not know that this node is done with them.
 pub(super) const GRANTS_OPEN: u8 = 17;
+/// Grants with a final receipt of which the seller has not said that it holds it.
+pub(super) const TO_TELL: u8 = 18;
 
 /// Served requests of one grant that one event forgets: a commit that deletes all of a large grant's would hold up everybody.
 const KEYS_FORGOTTEN_MAX: usize = 256;
@@ -70,7 +72,7 @@ const KEYS_FORGOTTEN_MAX: usize = 256;
 pub(super) struct NodeSchema;
 
 impl Schema for NodeSchema {
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn apply(&self, _seq: u64, payload: &[u8], rows: &mut Rows<'_>) -> Result<(), ApplyError> {
         match read::<Event>(payload)? {
@@ -118,10 +120,13 @@ impl Schema for NodeSchema {
                 change_served(rows, grant, rule, |count| count.saturating_sub(1))
             }
             Event::SoldPassForgotten(pass) => sold_pass_forgotten(rows, &pass),
-            Event::PurchaseForgotten(grant) => {
-                delete_all(rows, &[GRANTS, GRANTS_OPEN, SIGNED, TO_CLOSE], grant)
-            }
+            Event::PurchaseForgotten(grant) => delete_all(
+                rows,
+                &[GRANTS, GRANTS_OPEN, SIGNED, TO_CLOSE, TO_TELL],
+                grant,
+            ),
             Event::BoughtPassForgotten(pass) => bought_pass_forgotten(rows, &pass),
+            Event::SellerTold(grant) => delete(rows, TO_TELL, &grant.0),
         }
     }
 }
@@ -279,6 +284,7 @@ fn receipt_signed(rows: &mut Rows<'_>, receipt: &Unverified<Receipt>) -> Result<
         })?;
     }
     if signed.is_final {
+        put(rows, TO_TELL, &signed.grant.0, &())?;
         put(rows, TO_CLOSE, &signed.grant.0, &())
     } else {
         Ok(())

@@ -38,6 +38,7 @@ use crate::{
     time::UnixMillis,
 };
 
+mod ending;
 mod frames;
 mod responses;
 mod succession;
@@ -45,6 +46,7 @@ mod tab;
 mod uploads;
 mod used_up;
 
+pub use ending::{LastWord, final_after, last_word};
 use tab::Tab;
 use uploads::Upload;
 pub use uploads::UploadId;
@@ -269,6 +271,16 @@ impl Buyer {
     /// The grant in use.
     pub fn grant(&self) -> Option<&Sealed<Grant>> {
         self.current.as_ref().map(|tab| &tab.grant)
+    }
+
+    /// Whether this session may sign for `grant`, now or when the seller has accepted it.
+    pub fn knows(&self, grant: GrantId) -> bool {
+        !self.is_closed() && self.tabs().any(|tab| tab.id() == grant)
+    }
+
+    /// The grant that was presented, and is not accepted yet.
+    pub fn presented(&self) -> Option<GrantId> {
+        self.next.as_ref().map(Tab::id)
     }
 
     /// The price list of the grant in use.

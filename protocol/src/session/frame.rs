@@ -12,6 +12,15 @@
 //!         ◀─────────────────────────────── Refused
 //!   Close ───────────────────────────────▶◀─ Close
 //! ```
+//!
+//! A buyer that comes back to grants which it will not use any more ends them on a stream without a session:
+//!
+//! ```text
+//! buyer                                   seller
+//!   End ─────────────────────────────────▶          a grant, its price list, and the receipt that was signed last
+//!         ◀─────────────────────────────── Held     the highest receipt that the seller has; or Refused
+//!   End ─────────────────────────────────▶          again, with the final receipt that follows from it; then other grants
+//! ```
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +33,7 @@ use crate::{
         pass::Pass,
         passport::Passport,
         receipt::{Counters, Receipt},
+        tariff::Tariff,
     },
     reject::Reject,
     sealed::Unverified,
@@ -54,6 +64,8 @@ pub enum BuyerFrame {
     Receipt(Box<Signed>),
     /// The buyer is done.
     Close,
+    /// A grant is used no more; on a stream that has no session.
+    End(Box<Ending>),
 }
 
 /// What a seller says.
@@ -73,6 +85,8 @@ pub enum SellerFrame {
     Close,
     /// What a buyer that presents a grant has signed last under it: a buyer whose memory was lost goes on from it, before it signs anything else.
     Latest(Box<Unverified<Receipt>>),
+    /// The answer to [`BuyerFrame::End`].
+    Held(Box<Held>),
 }
 
 /// The first frame on every connection.
@@ -110,6 +124,26 @@ pub struct Signed {
     pub receipt: Unverified<Receipt>,
     /// The response whose request this pays for, where it was signed for one.
     pub response: Option<ResponseId>,
+}
+
+/// A grant that its buyer uses no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The grant: the seller may never have seen it.
+    pub grant: Unverified<Grant>,
+    /// The price list that it names: another may hold by now.
+    pub tariff: Unverified<Tariff>,
+    /// The buyer's latest receipt under it.
+    pub receipt: Option<Unverified<Receipt>>,
+}
+
+/// What a seller holds under a grant that ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The grant.
+    pub grant: GrantId,
+    /// The highest receipt under it: one that is final ends it for the seller too.
+    pub receipt: Option<Unverified<Receipt>>,
 }
 
 /// The seller accepts a grant, or its window has changed.

@@ -39,13 +39,15 @@ use crate::{
 };
 
 mod ask;
+mod ending;
 mod frames;
 mod place;
 mod serve;
 mod tab;
 
+pub use ending::EndedGrant;
 use place::Resting;
-use tab::Tab;
+use tab::{Effect, Tab};
 
 /// Responses that are open in one session at a time.
 pub const RESPONSES_MAX: usize = 256;

@@ -24,6 +24,7 @@ const HELLO: u16 = 1;
 const GRANT: u16 = 2;
 const RECEIPT: u16 = 3;
 const BUYER_CLOSE: u16 = 4;
+const END: u16 = 5;
 const WELCOME: u16 = 17;
 const WINDOW: u16 = 18;
 const NEED_RECEIPT: u16 = 19;
@@ -31,6 +32,7 @@ const ELAPSED: u16 = 20;
 const REFUSED: u16 = 21;
 const SELLER_CLOSE: u16 = 22;
 const LATEST: u16 = 23;
+const HELD: u16 = 24;
 
 /// One direction's frames.
 pub trait Frame: Sized {
@@ -51,6 +53,7 @@ impl Frame for BuyerFrame {
             Self::Grant(grant) => (GRANT, codec::encode(grant)),
             Self::Receipt(signed) => (RECEIPT, codec::encode(signed)),
             Self::Close => (BUYER_CLOSE, Vec::new()),
+            Self::End(ending) => (END, codec::encode(ending)),
         }
     }
 
@@ -67,7 +70,8 @@ impl Frame for BuyerFrame {
                 FRAME_BYTES_MAX,
             )?))),
             BUYER_CLOSE => empty(body).map(|()| Self::Close),
-            WELCOME..=LATEST => Err(Reject::FRAME_UNEXPECTED),
+            END => Ok(Self::End(Box::new(codec::decode(body, FRAME_BYTES_MAX)?))),
+            WELCOME..=HELD => Err(Reject::FRAME_UNEXPECTED),
             _ => Err(Reject::FRAME_UNKNOWN),
         }
     }
@@ -83,6 +87,7 @@ impl Frame for SellerFrame {
             Self::Refused(refused) => (REFUSED, codec::encode(refused)),
             Self::Close => (SELLER_CLOSE, Vec::new()),
             Self::Latest(receipt) => (LATEST, codec::encode(receipt)),
+            Self::Held(held) => (HELD, codec::encode(held)),
         }
     }
 
@@ -109,7 +114,8 @@ impl Frame for SellerFrame {
                 body,
                 FRAME_BYTES_MAX,
             )?))),
-            HELLO..=BUYER_CLOSE => Err(Reject::FRAME_UNEXPECTED),
+            HELD => Ok(Self::Held(Box::new(codec::decode(body, FRAME_BYTES_MAX)?))),
+            HELLO..=END => Err(Reject::FRAME_UNEXPECTED),
             _ => Err(Reject::FRAME_UNKNOWN),
         }
     }

@@ -9,14 +9,14 @@ use madang_protocol::{
     sealed::Sealed,
     session::{
         frame::{
-            BuyerFrame, Elapsed, Hello, NeedReceipt, Refused, ResponseId, RuleTime, SellerFrame,
-            Signed, Welcome, Window,
+            BuyerFrame, Elapsed, Ending, Held, Hello, NeedReceipt, Refused, ResponseId, RuleTime,
+            SellerFrame, Signed, Welcome, Window,
         },
         wire::{Frame, Reader, to_bytes},
     },
 };
 
-use super::samples::{NETWORK, buyer, grant, issuer, pass, passport, receipt};
+use super::samples::{NETWORK, buyer, device, grant, issuer, pass, passport, receipt, tariff};
 
 const GRANT: GrantId = GrantId([0x61; 16]);
 
@@ -39,6 +39,13 @@ fn buyers() -> Vec<(&'static str, BuyerFrame)> {
     let grant = Sealed::sign(grant(), NETWORK, &issuer())
         .unwrap()
         .into_unverified();
+    let ending = Ending {
+        grant: grant.clone(),
+        tariff: Sealed::sign(tariff(), NETWORK, &device())
+            .unwrap()
+            .into_unverified(),
+        receipt: Some(receipt.clone()),
+    };
     vec![
         ("Hello", BuyerFrame::Hello(Box::new(hello))),
         ("Grant", BuyerFrame::Grant(Box::new(grant))),
@@ -50,6 +57,7 @@ fn buyers() -> Vec<(&'static str, BuyerFrame)> {
             })),
         ),
         ("BuyerClose", BuyerFrame::Close),
+        ("End", BuyerFrame::End(Box::new(ending))),
     ]
 }
 
@@ -107,7 +115,14 @@ fn sellers() -> Vec<(&'static str, SellerFrame)> {
             }),
         ),
         ("SellerClose", SellerFrame::Close),
-        ("Latest", SellerFrame::Latest(Box::new(latest))),
+        ("Latest", SellerFrame::Latest(Box::new(latest.clone()))),
+        (
+            "Held",
+            SellerFrame::Held(Box::new(Held {
+                grant: GRANT,
+                receipt: Some(latest),
+            })),
+        ),
     ]
 }
 

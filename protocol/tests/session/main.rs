@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "one test binary of several files")]
 
 mod buyers;
+mod ending;
 mod free;
 mod honest;
 mod issuer;

@@ -14,6 +14,7 @@ use madang::{
     fetch::{Agreement, FetchError, Paying, Quote},
     home::Home,
     join::Joining,
+    store::NodeStore,
     web::Body,
 };
 use madang_protocol::{
@@ -75,6 +76,19 @@ impl Pc {
         if let Some(running) = self.running.take() {
             running.shutdown().await;
         }
+    }
+
+    /// Nothing more is said or written from here on.
+    pub(super) async fn die(&mut self) -> Result<()> {
+        drop(self.running.take());
+        let store = self.home.join("journal");
+        eventually("what died lets go of its store", || async {
+            NodeStore::open(&store).is_ok_and(|(store, _)| {
+                store.close();
+                true
+            })
+        })
+        .await
     }
 
     pub(super) async fn resume(&mut self, change: impl FnOnce(&mut Raw)) -> Result<()> {

@@ -133,6 +133,18 @@ impl World {
         Ok(())
     }
 
+    /// A node dies with everything open; [`World::resume`] starts it again on what it has written.
+    ///
+    /// # Errors
+    /// There is none of that name, or it does not die.
+    pub async fn kill(&mut self, name: &str) -> Result<()> {
+        let pc = self
+            .pcs
+            .get_mut(name)
+            .with_context(|| format!("find the node {name}"))?;
+        pc.die().await
+    }
+
     /// Starts a stopped node on what it has kept, after `change` to its configuration.
     ///
     /// # Errors

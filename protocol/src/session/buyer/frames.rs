@@ -110,6 +110,8 @@ impl Buyer {
                 Ok(())
             }
             SellerFrame::Latest(receipt) => self.adopt(receipt.verify(trust)?),
+            // On a stream of its own, which is no session's.
+            SellerFrame::Held(_) => Err(Reject::FRAME_UNEXPECTED),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     ids::GrantId,
     limits::{CLOCK_DIFFERENCE_TOLERATED, PASS_DAYS_MAX},
-    record::{grant::Grant, pass::Pass, passport::Passport, receipt::Receipt},
+    record::{grant::Grant, pass::Pass, passport::Passport, receipt::Receipt, tariff::Rule},
     reject::{Reject, Score},
     sealed::{Sealed, Trust},
     session::{
@@ -35,7 +35,7 @@ impl Seller {
         let grant = match &frame {
             BuyerFrame::Grant(grant) => Some(grant.claims().id),
             BuyerFrame::Receipt(signed) => Some(signed.receipt.claims().grant),
-            BuyerFrame::Hello(_) | BuyerFrame::Close => None,
+            BuyerFrame::Hello(_) | BuyerFrame::Close | BuyerFrame::End(_) => None,
         };
         let outcome = self.dispatch(frame, trust, exposure, remembered, now);
         if let Err(reject) = outcome {
@@ -102,6 +102,8 @@ impl Seller {
                 self.close(exposure, None, now);
                 Ok(())
             }
+            // On a stream of its own: see `ending`.
+            BuyerFrame::End(_) => Err(Reject::FRAME_UNEXPECTED),
         }
     }
 
@@ -248,6 +250,16 @@ impl Seller {
         now: Moment,
     ) -> Result<(), Reject> {
         self.require_open()?;
+        self.take_receipt(receipt, response, exposure, now)
+    }
+
+    pub(super) fn take_receipt(
+        &mut self,
+        receipt: Sealed<Receipt>,
+        response: Option<ResponseId>,
+        exposure: &mut Exposure,
+        now: Moment,
+    ) -> Result<(), Reject> {
         self.count_time(exposure, now);
         let account = self.terms.account;
         let id = receipt.grant;
@@ -265,7 +277,8 @@ impl Seller {
         let is_news = effect != Effect::Repeated;
         if let Effect::Honoured { passes } = effect {
             for (rule, count) in passes {
-                self.grow_pass(at, rule, count, now);
+                let tab = &self.tabs[at];
+                self.grow_pass(tab.rule(rule).cloned(), tab.id(), count, now);
             }
             self.events.push_back(SellerEvent::Honoured(receipt));
         }
@@ -398,13 +411,16 @@ impl Seller {
         }
     }
 
-    fn grow_pass(&mut self, at: usize, rule: usize, count: u64, now: Moment) {
-        let tab = &self.tabs[at];
-        let Some((priced, offer)) = tab.rule(rule).and_then(|rule| Some((rule, rule.pass?))) else {
+    pub(super) fn grow_pass(
+        &mut self,
+        rule: Option<Rule>,
+        grant: GrantId,
+        count: u64,
+        now: Moment,
+    ) {
+        let Some((pattern, offer)) = rule.and_then(|rule| Some((rule.pattern, rule.pass?))) else {
             return;
         };
-        let pattern = priced.pattern.clone();
-        let grant = tab.id();
         let days = u64::from(offer.days)
             .saturating_mul(count)
             .min(10 * u64::from(PASS_DAYS_MAX));
