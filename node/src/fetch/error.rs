@@ -8,6 +8,8 @@ use madang_protocol::{
     time::UnixMillis,
 };
 
+use crate::pay::BuyError;
+
 /// What something costs, as the seller signed it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quote {
@@ -72,4 +74,26 @@ pub enum FetchError {
     /// This node is shutting down.
     #[error("this node is shutting down")]
     Closed,
+}
+
+/// What a visitor is told where something cannot be bought.
+pub(super) fn failure(error: BuyError, quote: Quote) -> FetchError {
+    let quote = Box::new(quote);
+    match error {
+        BuyError::NotAgreed => FetchError::NotAgreed(quote),
+        BuyError::OverBudget | BuyError::Refused(Reject::BUDGET_EXCEEDED) => {
+            FetchError::OverBudget(quote)
+        }
+        BuyError::DayUsedUp => FetchError::DayUsedUp(quote),
+        BuyError::TariffChanged => FetchError::TariffChanged(quote),
+        BuyError::NoCredit => FetchError::NoCredit(quote),
+        BuyError::AnchorAway => FetchError::AnchorAway,
+        BuyError::Stalled | BuyError::Unreachable(_) => FetchError::Stalled,
+        BuyError::Refused(reject) => FetchError::Refused(reject),
+        BuyError::Store(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "buy");
+            FetchError::Refused(Reject::STORE_FAILED)
+        }
+        BuyError::Closed => FetchError::Closed,
+    }
 }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::{
     Fetch, FetchError, Paying, Quote,
     answer::{cleaned, is_problem, numbered, own_fault, problem_code},
+    error::failure,
     tariffs::Tariffs,
     uploaded::{Upload, Uploaded},
 };
@@ -49,14 +50,14 @@ const PAYING_PAUSE: Duration = Duration::from_millis(40);
 pub struct Fetcher {
     directory: Directory,
     pool: Pool,
-    buying: Option<Buying>,
+    pub(super) buying: Option<Buying>,
     standing: watch::Receiver<Standing>,
     clock: Clock,
     tariffs: Tariffs,
 }
 
 /// One request on its way, as far as it can be sent again.
-struct Asking<'a> {
+pub(super) struct Asking<'a> {
     site: &'a SiteName,
     path: CleanPath,
     method: Method,
@@ -67,7 +68,7 @@ struct Asking<'a> {
 }
 
 /// What one device made of a request.
-enum Outcome {
+pub(super) enum Outcome {
     /// It answered.
     Answered(Response<Body>),
     /// It cannot be reached: another may.
@@ -76,7 +77,7 @@ enum Outcome {
 
 impl Asking<'_> {
     /// Whether asking again does no more than asking once.
-    fn is_repeatable(&self) -> bool {
+    pub(super) fn is_repeatable(&self) -> bool {
         self.method.is_safe() && !self.uploaded.is_used()
     }
 }
@@ -117,6 +118,7 @@ impl Fetcher {
     async fn ask(&self, located: &Located, asking: &Asking<'_>) -> Result<Outcome, FetchError> {
         let may_pay = asking.paying == Paying::AsAgreed
             && self.buying.is_some()
+            && asking.method != Method::HEAD
             && located.peer != self.pool.own_peer()
             && located.announcement.tariff.is_some();
         if !may_pay {
@@ -145,7 +147,12 @@ impl Fetcher {
                 Err(BuyError::Unreachable(_) | BuyError::Stalled) => {
                     return Ok(Outcome::Gone(FetchError::Stalled));
                 }
-                Err(error) => return Err(failure(error, quote)),
+                Err(error) => {
+                    return match self.without_paying(located, asking, &quote).await {
+                        Some(response) => Ok(Outcome::Answered(response)),
+                        None => Err(failure(error, quote)),
+                    };
+                }
             };
             let upload = match asking.uploaded.take() {
                 None => Upload::free(empty()),
@@ -201,7 +208,7 @@ impl Fetcher {
         Err(FetchError::Refused(refused))
     }
 
-    async fn ask_free(
+    pub(super) async fn ask_free(
         &self,
         located: &Located,
         asking: &Asking<'_>,
@@ -284,7 +291,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError::Refused`] for what this node itself did not go on with, whatever became of the connection: the device is not to blame for it.
-    async fn send(
+    pub(super) async fn send(
         &self,
         located: &Located,
         asking: &Asking<'_>,
@@ -428,14 +435,20 @@ fn bought(
     paid: &Paid,
     rule: usize,
 ) -> Result<Response<Body>, BuyError> {
-    let Some((number, is_paid)) = numbered(&response) else {
-        return Ok(cleaned(response));
-    };
+    match head_of(&response, asking, rule) {
+        Some(head) => counted(response, paid, &head),
+        None => Ok(cleaned(response)),
+    }
+}
+
+/// What an answer's head says of a response with a price; `None` where it has none.
+pub(super) fn head_of(response: &Response<Body>, asking: &Asking<'_>, rule: usize) -> Option<Head> {
+    let (number, is_paid) = numbered(response)?;
     let etag = response
         .headers()
         .get(header::ETAG)
         .and_then(|etag| etag.to_str().ok());
-    let head = Head {
+    Some(Head {
         response: number,
         rule,
         key: RequestKey::of(
@@ -446,18 +459,26 @@ fn bought(
             etag,
         ),
         is_paid,
-    };
-    paid.open(&head)?;
+    })
+}
+
+/// Counts a response from its head on.
+pub(super) fn counted(
+    response: Response<Body>,
+    paid: &Paid,
+    head: &Head,
+) -> Result<Response<Body>, BuyError> {
+    paid.open(head)?;
     let mut response = cleaned(response);
     // What is counted ends with the body, or with the tunnel where there is one.
     if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
-        response.extensions_mut().insert(paid.tunnel(tunnel, &head));
+        response.extensions_mut().insert(paid.tunnel(tunnel, head));
         return Ok(response);
     }
-    Ok(response.map(|body| paid.body(body, &head).boxed_unsync()))
+    Ok(response.map(|body| paid.body(body, head).boxed_unsync()))
 }
 
-fn seller<'a>(located: &Located, quote: &'a Quote) -> Seller<'a> {
+pub(super) fn seller<'a>(located: &Located, quote: &'a Quote) -> Seller<'a> {
     Seller {
         peer: located.peer,
         device: located.passport.device,
@@ -466,28 +487,7 @@ fn seller<'a>(located: &Located, quote: &'a Quote) -> Seller<'a> {
     }
 }
 
-fn failure(error: BuyError, quote: Quote) -> FetchError {
-    let quote = Box::new(quote);
-    match error {
-        BuyError::NotAgreed => FetchError::NotAgreed(quote),
-        BuyError::OverBudget | BuyError::Refused(Reject::BUDGET_EXCEEDED) => {
-            FetchError::OverBudget(quote)
-        }
-        BuyError::DayUsedUp => FetchError::DayUsedUp(quote),
-        BuyError::TariffChanged => FetchError::TariffChanged(quote),
-        BuyError::NoCredit => FetchError::NoCredit(quote),
-        BuyError::AnchorAway => FetchError::AnchorAway,
-        BuyError::Stalled | BuyError::Unreachable(_) => FetchError::Stalled,
-        BuyError::Refused(reject) => FetchError::Refused(reject),
-        BuyError::Store(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "buy");
-            FetchError::Refused(Reject::STORE_FAILED)
-        }
-        BuyError::Closed => FetchError::Closed,
-    }
-}
-
-fn empty() -> Body {
+pub(super) fn empty() -> Body {
     Empty::<Bytes>::new()
         .map_err(|never| match never {})
         .boxed_unsync()

@@ -15,6 +15,7 @@ mod consent;
 mod error;
 mod fetcher;
 mod tariffs;
+mod unpaid;
 mod uploaded;
 
 pub use consent::{Agreement, BUDGET_MAX, ConsentError, Consents, Standing, check_budget};

@@ -27,6 +27,15 @@ const GRANT_UNITS: u64 = 2_000;
 /// Of a tariff's rule, this much is covered at least: so many requests, MiB and minutes.
 const COVERED_USES: u64 = 4;
 
+/// What a grant from before must have left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing: what was bought with it can be had again.
+    Nothing,
+    /// Something to buy with.
+    Something,
+}
+
 /// Says that a request is on its way: it is not repeated meanwhile.
 struct Asking {
     shared: Arc<Shared>,
@@ -59,7 +68,7 @@ impl Buying {
         predecessor: Option<GrantId>,
     ) -> Result<GrantId, BuyError> {
         if predecessor.is_none()
-            && let Some(id) = self.present_again(purchase, tariff)?
+            && let Some(id) = self.present_again(purchase, tariff, Left::Something)?
         {
             return Ok(id);
         }
@@ -94,11 +103,12 @@ impl Buying {
         Ok(id)
     }
 
-    /// A grant from before, for the same seller, site and prices, that is neither used up nor over.
+    /// A grant from before, for the same seller, site and prices, that is not over and has as much left.
     pub(super) fn present_again(
         &self,
         purchase: &Purchase,
         tariff: &Sealed<Tariff>,
+        wanted: Left,
     ) -> Result<Option<GrantId>, BuyError> {
         let (parts, now) = (&self.0.parts, self.0.parts.clock.now());
         let trust = parts.standing.borrow().trust.clone();
@@ -120,7 +130,9 @@ impl Buying {
                 };
                 let latest = parts.store.signed(claims.id)?;
                 if latest.as_ref().is_some_and(|latest| {
-                    latest.claims().is_final || latest.claims().amount >= claims.amount_max
+                    let latest = latest.claims();
+                    let is_used_up = latest.amount >= claims.amount_max;
+                    latest.is_final || (is_used_up && wanted == Left::Something)
                 }) {
                     continue;
                 }

@@ -4,11 +4,12 @@
 //!   their receipts in.
 //! * [`buying`]: the buyer's end; [`granting`] asks the anchor for permission to spend, [`closing`] gives back what is left of it,
 //!   [`leftover`] also where no session is left, which the seller takes in [`ended`].
-//! * [`passes`]: what was bought for days, found before anything is paid.
+//! * [`again`]: what was bought by the request, had again. [`passes`]: what was bought for days, found before anything is paid.
 //! * [`wallet`]: what this node's owner agreed to, and how much of it is left.
 //! * [`forgetting`]: what is of no more use to either end.
 //! * [`outbox`]: what must not be forgotten on its way to disk. [`frames`]: the messages of a session on a stream.
 
+mod again;
 mod attending;
 mod bought;
 mod buy_error;

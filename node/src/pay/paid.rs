@@ -56,6 +56,11 @@ impl Paid {
         self.purchase().open_response(head).map_err(over_budget)
     }
 
+    /// Whether the price of this request is paid already, by this node's own count or as the seller says.
+    pub fn has_had(&self, head: &Head) -> bool {
+        self.purchase().has_had(head)
+    }
+
     /// The body of a response that was opened.
     pub fn body(&self, body: Body, head: &Head) -> BoughtBody<Body> {
         BoughtBody::new(body, self.again(), self.counted(head))

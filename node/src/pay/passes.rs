@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use madang_protocol::{name::SiteName, record::tariff::Tariff, reject::Reject, sealed::Sealed};
 
-use super::{BuyError, Buying, Paid, Seller, purchase::Purchase};
+use super::{BuyError, Buying, Paid, Seller, granting::Left, purchase::Purchase};
 use crate::{
     broker::BrokerError,
     standing::StandingError,
@@ -86,7 +86,7 @@ impl Buying {
         let _setup = purchase.setup.lock().await;
         // The receipt that bought it may have been lost with this node's or the seller's memory.
         if purchase.grant_in_use().is_none()
-            && let Some(grant) = self.present_again(&purchase, seller.tariff)?
+            && let Some(grant) = self.present_again(&purchase, seller.tariff, Left::Nothing)?
         {
             self.accepted(&purchase, grant).await?;
         }

@@ -249,6 +249,11 @@ impl Purchase {
         self.state.lock().machine.presented()
     }
 
+    /// Whether the price of a request is paid already.
+    pub(super) fn has_had(&self, head: &Head) -> bool {
+        self.state.lock().machine.has_had(head)
+    }
+
     /// The seller has said goodbye after all that was sent to it: it holds the final receipts among that.
     pub(super) fn heard(&self) {
         let told = std::mem::take(&mut self.state.lock().finals);

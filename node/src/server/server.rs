@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, service::service_fn};
@@ -19,7 +19,7 @@ use madang_protocol::{
     },
     sealed::Sealed,
     session::{
-        frame::{RESPONSE_HEADER, RESPONSE_PAID, ResponseId, SESSION_HEADER},
+        frame::{RESPONSE_HEADER, SESSION_HEADER},
         seller::{Opening, Terms},
     },
 };
@@ -31,6 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Direction, alias,
+    head::{offset, response_header},
     meter::{MeteredBody, Unmetered},
     paid::PaidTunnel,
     refusal::{payment_required, refusal, status_of},
@@ -196,8 +197,31 @@ impl Server {
                 counting.free(&site.published.name, kind, response)
             }
             Ok(Some(priced)) => self.sell(request, &site, visitor, &priced, counting).await,
+            Err(refused) if refused.status() == StatusCode::PAYMENT_REQUIRED => {
+                let kind = visitor.kind();
+                match self.uncounted(request, &site, visitor).await {
+                    Some(response) => counting.free(&site.published.name, kind, response),
+                    None => *refused,
+                }
+            }
             Err(refused) => *refused,
         }
+    }
+
+    /// A folder's answer that costs nothing whoever asks: that there is no such file, or that the visitor's copy of it is still good. What an application
+    /// answers is not known before it is asked, and to ask it may cost its owner something.
+    async fn uncounted(
+        &self,
+        request: Request<Incoming>,
+        site: &Arc<Site>,
+        visitor: &Visitor,
+    ) -> Option<Response<Body>> {
+        if !matches!(site.origin, Origin::Folder(_)) {
+            return None;
+        }
+        let method = request.method().clone();
+        let (response, _) = self.ask(request, site, visitor, None).await;
+        (!is_counted(method.as_str(), response.status().as_u16())).then_some(response)
     }
 
     /// Which site a request means; `None` where it names none and there is no one to choose.
@@ -261,7 +285,9 @@ impl Server {
             .belongs_in_time_to(rule.audience, &self.0.directory)
             .await
             .map_err(refuse)?;
-        if !rule.has_price() {
+        // A head alone never counts: it says what there is to buy.
+        let is_head = request.method() == Method::HEAD && request.body().is_end_stream();
+        if is_head || !rule.has_price() {
             return Ok(None);
         }
         let named = request
@@ -450,38 +476,5 @@ fn unpaid(reject: Reject, priced: &Priced) -> Response<Body> {
     match reject {
         Reject::BUSY | Reject::STORE_FULL => refusal(StatusCode::SERVICE_UNAVAILABLE, reject),
         _ => payment_required(reject, &priced.tariff, priced.rule),
-    }
-}
-
-/// Which octet of the whole comes first; `None` where that means nothing.
-fn offset(response: &Response<Body>) -> Option<u64> {
-    match response.status() {
-        StatusCode::OK => Some(0),
-        StatusCode::PARTIAL_CONTENT => {
-            let range = response
-                .headers()
-                .get(header::CONTENT_RANGE)?
-                .to_str()
-                .ok()?;
-            range
-                .strip_prefix("bytes ")?
-                .split('-')
-                .next()?
-                .parse()
-                .ok()
-        }
-        _ => None,
-    }
-}
-
-/// What names a response to its buyer.
-fn response_header(response: ResponseId, terms: Terms) -> HeaderValue {
-    let number = HeaderValue::from(response.0);
-    match terms {
-        Terms::Free | Terms::Metered | Terms::Due => number,
-        Terms::Known => {
-            let paid = format!("{} {RESPONSE_PAID}", response.0);
-            HeaderValue::try_from(paid).unwrap_or(number)
-        }
     }
 }

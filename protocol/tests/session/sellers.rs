@@ -8,6 +8,7 @@ use madang_protocol::{
     record::receipt::Counters,
     record::tariff::Rule,
     reject::Reject,
+    rules::metering::RequestKey,
     session::{
         buyer::{Buyer, BuyerEvent, BuyerTerms, Ended, Head},
         frame::{
@@ -385,4 +386,50 @@ fn a_request_served_before_it_is_paid_is_paid_when_its_body_comes() {
     assert_eq!(signed(&mut buyer).1.requests, 1);
     buyer.received(ResponseId(2), 10, clock.now).unwrap();
     assert_eq!(signed(&mut buyer).1.requests, 2);
+}
+
+#[test]
+fn a_seller_that_says_paid_of_everything_gets_nothing_for_it() {
+    let clock = Clock::new();
+    let mut buyer = ready(vec![rule(500, 0, 0)], 1_000_000, 0, &clock);
+    for number in 1..=20 {
+        let head = Head {
+            key: Some(RequestKey([number as u8; 16])),
+            is_paid: true,
+            ..head(number)
+        };
+        assert!(buyer.has_had(&head));
+        buyer.open_response(&head, clock.now).unwrap();
+        buyer
+            .received(ResponseId(number), 10_000, clock.now)
+            .unwrap();
+        buyer.close_response(ResponseId(number), Ended::Complete, clock.now);
+    }
+    assert_eq!(signed(&mut buyer).1.requests, 0);
+    assert!(buyer.counted().is_zero());
+}
+
+#[test]
+fn with_nothing_left_what_was_bought_is_had_again_and_nothing_else_is() {
+    let clock = Clock::new();
+    let mut buyer = ready(vec![rule(500, 0, 0)], 1_000_000, 500, &clock);
+    let bought = |number, key| Head {
+        key: Some(RequestKey([key; 16])),
+        ..head(number)
+    };
+    buyer.open_response(&bought(1, 1), clock.now).unwrap();
+    buyer.received(ResponseId(1), 10, clock.now).unwrap();
+    buyer.close_response(ResponseId(1), Ended::Complete, clock.now);
+    for (number, key, had) in [(2, 1, true), (3, 2, false), (4, 1, true)] {
+        let again = bought(number, key);
+        assert_eq!(buyer.has_had(&again), had);
+        let opened = buyer.open_response(&again, clock.now);
+        assert_eq!(opened.is_ok(), had, "{opened:?}");
+    }
+    assert!(
+        !buyer.has_had(&head(5)),
+        "without an entity tag nothing is known"
+    );
+    assert_eq!(signed(&mut buyer).1.requests, 1);
+    assert_eq!(buyer.signed().micros(), 500);
 }

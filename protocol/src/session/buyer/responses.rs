@@ -8,7 +8,7 @@ use crate::{
     ids::GrantId,
     record::receipt::Counters,
     reject::Reject,
-    rules::receipt::covers,
+    rules::{metering::RequestKey, receipt::covers},
     sealed::Sealed,
     session::{
         frame::{BuyerFrame, ResponseId, Signed},
@@ -64,6 +64,16 @@ impl Buyer {
         }
         self.look_for_successor(grant, now);
         Ok(())
+    }
+
+    /// Whether the price of this request is paid already under the grant in use, by this buyer's own count or as the seller says.
+    pub fn has_had(&self, head: &Head) -> bool {
+        let is_known = |key: &RequestKey| {
+            self.current
+                .as_ref()
+                .is_some_and(|tab| tab.has_counted(key))
+        };
+        head.is_paid || head.key.as_ref().is_some_and(is_known)
     }
 
     /// Octets of a response's content have come, or of a WebSocket's payload in either direction. Signs when half a window is unreceipted.
