@@ -2,9 +2,10 @@
 //!
 //! `cargo bench -p madang-tests --bench datapath -- [--rounds N] [--mib N] [--seconds N] [--only tls,noise,quic] [--workers N]`
 //!
-//! A round measures every way once, and ratios are taken within a round, since the machine's speed drifts between
-//! rounds by more than the ways differ. The median of the rounds is reported. Both ends of a tunnel are processes of their own: this binary
-//! started again in a role. Ours are the daemons themselves, with an anchor beside them. Needs nginx, curl, openssl and wrk from Debian's packages.
+//! A round downloads the large file by every way, there and back, then asks each for small ones; ratios are taken within a round, since the
+//! machine's speed drifts between rounds by more than the ways differ. The median of the rounds is reported. Both ends of a tunnel are processes of
+//! their own: this binary started again in a role. Ours are the daemons themselves, with an anchor beside them. Needs nginx, curl, openssl and wrk
+//! from Debian's packages.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod measure;

@@ -39,6 +39,16 @@ struct Reading {
     cpu: f64,
 }
 
+impl Reading {
+    /// Of two downloads of the same size, both.
+    fn and(self, other: Self) -> Self {
+        Self {
+            rate: 2.0 / (1.0 / self.rate + 1.0 / other.rate),
+            cpu: f64::midpoint(self.cpu, other.cpu),
+        }
+    }
+}
+
 /// Measures all ways and prints the tables.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let state = tempfile::tempdir()?;
@@ -54,18 +64,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut bulk: BTreeMap<&str, Vec<Reading>> = BTreeMap::new();
     let mut small: BTreeMap<&str, Vec<Reading>> = BTreeMap::new();
     for round in 0..=options.rounds {
+        // There and back, so that what drifts during a round favours no way: two that are compared are as far from its middle.
+        let mut there = Vec::new();
         for way in &ways {
-            let big = download(way, options.mib)?;
-            let tiny = match way.has_small {
-                true => requests(way, options.seconds)?,
-                false => None,
-            };
-            // The first round warms caches, buffers and windows.
-            if round > 0 {
-                bulk.entry(&way.name).or_default().push(big);
-                if way.has_small {
-                    small.entry(&way.name).or_default().extend(tiny);
-                }
+            there.push(download(way, options.mib)?);
+        }
+        // The first round warms caches, buffers and windows.
+        let is_counted = round > 0;
+        for (way, first) in ways.iter().zip(there).rev() {
+            let both = first.and(download(way, options.mib)?);
+            if is_counted {
+                bulk.entry(&way.name).or_default().push(both);
+            }
+        }
+        for way in ways.iter().filter(|way| way.has_small) {
+            let tiny = requests(way, options.seconds)?;
+            if is_counted {
+                small.entry(&way.name).or_default().extend(tiny);
             }
         }
     }

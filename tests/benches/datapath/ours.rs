@@ -38,7 +38,8 @@ impl Ours {
         );
         yard.configure("mina", &format!("{mesh}[proxy]\nenabled = false\n"))?;
         let proxy = "[proxy]\nlisten = \"127.0.0.1:0\"\nconsole = \"127.0.0.1:0\"\n";
-        yard.configure("joon", &format!("{mesh}{proxy}"))?;
+        let budget = "[budget]\nper_day = \"10000000 KRW\"\n";
+        yard.configure("joon", &format!("{mesh}{proxy}{budget}"))?;
         let seller = yard.start("mina")?;
         let folder = folder.to_str().context("the folder's name")?;
         yard.command("mina", &["serve", folder, "--price", "/paid/**=2 KRW/MiB"])?;
