@@ -3,13 +3,14 @@
 use std::{fmt, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use madang_protocol::rules::used::grouped;
 use tokio::time::{Instant, sleep};
 
 use super::{
     LIVE, SELLER,
     browser::{Browser, Visit},
     content::{self, FREE_FILE, Measure, PICTURE, RECORDING, REPORT},
-    table::{Table, thousands},
+    table::Table,
 };
 
 /// What is fetched, in this order. The report is the first page with a price.
@@ -108,7 +109,7 @@ impl fmt::Display for Errand {
                 .map(|octet| format!("{octet:02x}"));
             table.row([
                 (*path).to_owned(),
-                thousands(visit.got.bytes),
+                grouped(visit.got.bytes),
                 digest.collect::<String>() + "…",
                 visit.asked.clone().unwrap_or_default(),
             ]);

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use madang_anchor::operator::command::Money;
 use madang_protocol::{
     broker::{BillLine, Side},
-    record::receipt::{Counters, Receipt},
+    record::receipt::Receipt,
+    rules::used::Used,
 };
 use tokio::time::{Instant, sleep};
 
@@ -15,7 +16,7 @@ use super::{
     browser::Browser,
     cast::{Anchor, COMMISSION_BP, Pc, TAX_RATE},
     content,
-    table::{Table, thousands},
+    table::Table,
 };
 
 /// The seller hands its receipts in every second.
@@ -23,8 +24,6 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Grants that are shown: far more than a demo makes.
 const GRANTS_MAX: usize = 1_000;
-/// The rule of the price list under which requests have a price.
-const PER_REQUEST: usize = 0;
 /// The rule of the price list under which octets have a price.
 const PER_MIB: usize = 1;
 
@@ -105,14 +104,13 @@ impl fmt::Display for Receipts {
             "Receipts signed by {BUYER}'s node, held by {SELLER}'s, the last of each grant (amounts in {})",
             self.currency
         )?;
-        let mut table = Table::new(&["grant", ">receipt", ">requests", ">octets", ">amount"]);
+        let mut table = Table::new(&["grant", ">receipt", "for", ">amount"]);
         for row in &self.rows {
             let receipt = &row.receipt;
             table.row([
                 receipt.grant.short(),
                 format!("#{}", receipt.sequence),
-                sum(&receipt.counters, |one| one.requests),
-                sum(&receipt.counters, |one| one.bytes),
+                Used::of(&receipt.counters, &[]).to_string(),
                 receipt.amount.to_string(),
             ]);
         }
@@ -188,8 +186,7 @@ pub(super) async fn bill(buyer: &Pc) -> Result<String> {
         "entry",
         "site",
         "seller",
-        ">reports",
-        ">octets",
+        "bought",
         ">amount",
         ">paid",
         ">seller",
@@ -208,13 +205,12 @@ pub(super) async fn bill(buyer: &Pc) -> Result<String> {
     ))
 }
 
-fn billed(line: &BillLine) -> [String; 10] {
+fn billed(line: &BillLine) -> [String; 9] {
     [
         line.entry.to_string(),
         line.site.to_string(),
         line.partner.to_string(),
-        priced(&line.counters, PER_REQUEST, |one| one.requests),
-        priced(&line.counters, PER_MIB, |one| one.bytes),
+        Used::of(&line.counters, &line.free).to_string(),
         line.amount.to_string(),
         line.debit.to_string(),
         line.earned.to_string(),
@@ -241,13 +237,4 @@ pub(super) fn addresses(browser: &Browser, console: SocketAddr) -> String {
         table.row([format!("{address}/"), what.to_owned()]);
     }
     format!("{table}\nCtrl-C ends it.")
-}
-
-/// What was counted under the rule that has a price for it.
-fn priced(counters: &[Counters], rule: usize, count: fn(&Counters) -> u64) -> String {
-    thousands(counters.get(rule).map_or(0, count))
-}
-
-fn sum(counters: &[Counters], count: impl Fn(&Counters) -> u64) -> String {
-    thousands(counters.iter().map(count).sum())
 }

@@ -95,7 +95,7 @@ impl fmt::Display for ParseAmountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Number => {
-                "not an amount: digits with at most six decimals are expected, such as 500 or 0.25"
+                "not an amount: digits with at most six decimals are expected, such as 500, 5,000 or 0.25"
             }
             Self::TooLarge => "the amount is too large",
             Self::Currency => "not a currency: three capital letters are expected, such as KRW",
@@ -108,12 +108,13 @@ impl std::error::Error for ParseAmountError {}
 impl FromStr for Amount {
     type Err = ParseAmountError;
 
-    /// Reads `500`, `0.25`: decimal digits, at most six of them after the point, no sign and no separators.
+    /// Reads `500`, `0.25`, `5,000`: decimal digits, at most six of them after the point, no sign; commas stand before each three digits or nowhere.
     fn from_str(text: &str) -> Result<Self, ParseAmountError> {
         let (units, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let units = ungrouped(units).ok_or(ParseAmountError::Number)?;
         let digits = |part: &str| part.bytes().all(|octet| octet.is_ascii_digit());
         if units.is_empty()
-            || !digits(units)
+            || !digits(&units)
             || !digits(fraction)
             || fraction.len() > 6
             || text.ends_with('.')
@@ -129,6 +130,17 @@ impl FromStr for Amount {
             .checked_add(Self(micros))
             .ok_or(ParseAmountError::TooLarge)
     }
+}
+
+/// The digits without the commas between their thousands; `None` where a comma stands anywhere else, so that `5,00` is not taken for 500.
+fn ungrouped(units: &str) -> Option<String> {
+    let Some((first, rest)) = units.split_once(',') else {
+        return Some(units.to_owned());
+    };
+    let is_grouped = (1..=3).contains(&first.len())
+        && !first.starts_with('0')
+        && rest.split(',').all(|group| group.len() == 3);
+    is_grouped.then(|| units.replace(',', ""))
 }
 
 /// A currency by its three letters (ISO 4217).
@@ -190,6 +202,8 @@ mod tests {
         assert_eq!("500".parse(), Ok(Amount(500_000_000)));
         assert_eq!("0.25".parse(), Ok(Amount(250_000)));
         assert_eq!("0.000001".parse(), Ok(Amount(1)));
+        assert_eq!("5,000".parse(), Ok(Amount(5_000_000_000)));
+        assert_eq!("12,345,678.9".parse(), Ok(Amount(12_345_678_900_000)));
         assert_eq!("18446744073709.551615".parse(), Ok(Amount::MAX));
         for bad in [
             "",
@@ -198,7 +212,15 @@ mod tests {
             ".5",
             "-1",
             "+1",
-            "1,000",
+            "5,00",
+            "1,0000",
+            "0,500",
+            ",500",
+            "500,",
+            "1000,000",
+            "1,,000",
+            "1,000,00",
+            "0.500,000",
             "1e3",
             "0.0000001",
             " 1",

@@ -24,7 +24,11 @@ use crate::{
     amount::{Amount, Currency},
     ids::{GrantId, RecordHash, TariffHash},
     name::{Handle, SiteName},
-    record::{pass::Pass, receipt::Counters, tariff::Audience},
+    record::{
+        pass::Pass,
+        receipt::Counters,
+        tariff::{Audience, Quota},
+    },
     sealed::Unverified,
     time::UnixMillis,
 };
@@ -98,7 +102,7 @@ pub enum Side {
     Sale,
 }
 
-/// What one grant came to.
+/// What one grant came to. A grant under which nothing was counted has no line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillLine {
     /// The journal entry that settled it last.
@@ -115,6 +119,8 @@ pub struct BillLine {
     pub tariff: TariffHash,
     /// What was used, by rule.
     pub counters: Vec<Counters>,
+    /// What of it was free within quotas, by rule; trailing rules without free use are left out.
+    pub free: Vec<Quota>,
     /// What the counters cost.
     pub amount: Amount,
     /// What the buyer paid: seller's share, commission and tax together.

@@ -86,6 +86,7 @@ rejects! {
     215 NOT_A_MEMBER         "not-a-member"         Caller Keep  "This is open to members of the group only."
     216 NONCE_WRONG          "nonce-wrong"          Peer   Lower "The answer does not fit the question."
     217 ACCOUNT_UNKNOWN      "account-unknown"      Caller Keep  "There is no such account."
+    218 PATH_UNREADABLE      "path-unreadable"      Caller Keep  "The address holds a broken escape, one that is no text (UTF-8), an escaped slash, a backslash, a control character, or a way above the site."
 
     // Tariffs and grants.
     301 PAYMENT_REQUIRED     "payment-required"     Caller Keep  "This has a price."

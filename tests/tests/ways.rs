@@ -14,8 +14,8 @@ use madang::{
     fetch::FetchError,
     web::Body,
 };
-use madang_protocol::reject::Reject;
-use madang_tests::harness::{Application, Street, World, folder, get, serving};
+use madang_protocol::{reject::Reject, rules::used::Used};
+use madang_tests::harness::{Application, Street, World, folder, get, serving, won};
 use tempfile::TempDir;
 
 /// Where `alice` serves `site`, of which `free` costs nothing.
@@ -71,6 +71,54 @@ async fn a_link_leads_to_no_file_of_another_price() {
         assert_eq!(got.status, StatusCode::NOT_FOUND, "{path}");
     }
     street.world.check_money().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_has_one_address_and_one_count_however_it_is_asked_for() {
+    let site = TempDir::new().unwrap();
+    fs::create_dir(site.path().join("paid")).unwrap();
+    for name in ["free.txt", "paid/index.html"] {
+        fs::write(site.path().join(name), name).unwrap();
+    }
+    let street = street(folder(site.path(), &["/paid/**=500 KRW"]), "/free.txt").await;
+    let bob = street.bob();
+    street.agreed("/paid/", won(2_000)).await.unwrap();
+    for (path, address) in [
+        ("//free.txt?x=1", "/free.txt?x=1"),
+        ("/./free.txt", "/free.txt"),
+        ("//paid//?x=1", "/paid/?x=1"),
+        ("/paid/a/%2e%2e/index.html", "/paid/index.html"),
+    ] {
+        let got = bob.get("alice", path).await.unwrap();
+        assert_eq!(got.status, StatusCode::PERMANENT_REDIRECT, "{path}");
+        assert_eq!(got.headers[header::LOCATION], address, "{path}");
+    }
+    for path in ["/free.txt?x=1", "/free.txt?x=2"] {
+        let got = bob.get("alice", path).await.unwrap();
+        assert_eq!(&got.body[..], b"free.txt");
+    }
+    for path in [
+        "/paid/",
+        "/paid/?x=1",
+        "/paid/index.html",
+        "/paid/%69ndex.html?y",
+    ] {
+        let got = bob.get("alice", path).await.unwrap();
+        assert_eq!(&got.body[..], b"paid/index.html", "{path}");
+    }
+    for path in ["/%ff", "/%00", "/a%2fb", "/paid/%"] {
+        let refusal = bob.open("alice", get(path)).await.err();
+        assert_eq!(
+            refusal,
+            Some(FetchError::Refused(Reject::PATH_UNREADABLE)),
+            "{path}"
+        );
+    }
+    let lines = street.settled(won(500)).await.unwrap();
+    assert_eq!(
+        Used::of(&lines[0].counters, &lines[0].free).to_string(),
+        "1 request"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use madang_protocol::{
     broker::{Bill, BillLine, Side},
     ids::{AccountId, GrantId},
     limits::BILL_PAGE_MAX,
+    rules::rating,
 };
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 };
 
 /// A page of at most `limit` lines ([`BILL_PAGE_MAX`] at most) that goes on where the page before said. A page may be short, even empty, and not
-/// be the last: grants that are not settled have no line.
+/// be the last: grants that are not settled, or under which nothing was counted, have no line.
 pub fn page(
     view: &impl View,
     account: &AccountId,
@@ -62,7 +63,8 @@ pub fn page(
 fn line(view: &impl View, account: &AccountId, grant: GrantId) -> Result<Option<BillLine>, Fault> {
     let terms = terms::existing(view, &grant)?;
     let progress = progress::get(view, &grant)?;
-    let Some(best) = progress.best else {
+    // A buyer that closes a grant it has not used signs for nothing.
+    let Some(best) = progress.best.filter(|best| !best.counters.is_empty()) else {
         return Ok(None);
     };
     let (side, partner) = if terms.buyer == *account {
@@ -77,6 +79,7 @@ fn line(view: &impl View, account: &AccountId, grant: GrantId) -> Result<Option<
         partner: account::existing(view, partner)?.handle,
         site: terms.site_name()?,
         tariff: terms.tariff,
+        free: rating::free_within(&terms.quotas, &best.counters),
         counters: best.counters,
         amount: best.amount,
         debit: best.split.debit,

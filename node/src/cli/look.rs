@@ -150,11 +150,10 @@ pub(super) async fn bill(home: &Home, args: Bill) -> Result<(), Failure> {
     let mut rows = vec![
         [
             "time",
-            "what",
+            "side",
             "site",
             "with",
-            "requests",
-            "octets",
+            "what",
             "amount",
             "paid",
             "earned",
@@ -170,8 +169,7 @@ pub(super) async fn bill(home: &Home, args: Bill) -> Result<(), Failure> {
             line.side,
             line.site,
             line.partner,
-            line.requests.to_string(),
-            line.bytes.to_string(),
+            line.used,
             line.amount,
             line.debit,
             line.earned,

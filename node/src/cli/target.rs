@@ -1,6 +1,6 @@
 //! [`Target`]: a site and a path, however a person writes them.
 
-use madang_protocol::{name::SiteName, rules::path::CleanPath};
+use madang_protocol::{name::SiteName, rules::path::canonical};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::failure::Failure;
@@ -28,7 +28,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Reads `alice/x`, `http://alice.localhost:8420/x`, `http://alice.madang/x`. As in a browser's address line, what needs to be encoded may be
-    /// typed as it is, escapes stay as they are, and `.` and `..` are gone.
+    /// typed as it is, escapes stay as they are, and empty segments, `.` and `..` are gone.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |reason: &dyn std::fmt::Display| {
             Failure::misuse(format!(
@@ -52,13 +52,12 @@ impl Target {
             .parse()
             .map_err(|error| wrong(&error as &dyn std::fmt::Display))?;
         let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
-        let path = without_dots(&encoded(path)).ok_or_else(|| wrong(&"it leads above the site"))?;
-        if CleanPath::parse(&path).is_err() {
-            return Err(wrong(
-                &"an encoded /, a backslash, a control character or what is not UTF-8 is in no site's path",
-            ));
-        }
-        let path = format!("{path}{}", encoded(query));
+        let typed = encoded(path);
+        let typed = if typed.is_empty() { "/" } else { &typed };
+        let path = canonical(typed).map_err(|_| {
+            wrong(&"it leads above the site, or holds an encoded /, a backslash, a control character or what is not UTF-8")
+        })?;
+        let path = format!("{}{}", path.as_deref().unwrap_or(typed), encoded(query));
         if path.parse::<http::uri::PathAndQuery>().is_err() {
             return Err(wrong(&"it is too long"));
         }
@@ -101,25 +100,6 @@ fn encoded(typed: &str) -> String {
     whole
 }
 
-/// The path with `.` and `..` resolved, also where they are written as escapes; `None` above the root.
-fn without_dots(path: &str) -> Option<String> {
-    let mut segments: Vec<&str> = Vec::new();
-    let mut is_folder = true;
-    for segment in path.strip_prefix('/').unwrap_or(path).split('/') {
-        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-        is_folder = matches!(plain.as_str(), "." | "..");
-        match plain.as_str() {
-            "." => {}
-            ".." => drop(segments.pop()?),
-            _ => segments.push(segment),
-        }
-    }
-    if is_folder {
-        segments.push("");
-    }
-    Some(format!("/{}", segments.join("/")))
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
@@ -143,7 +123,8 @@ mod tests {
             ("alice/a/./b/../c", "alice", "/a/c"),
             ("alice/a/%2e%2E", "alice", "/"),
             ("alice/a/b/..", "alice", "/a/"),
-            ("alice//a/", "alice", "//a/"),
+            ("alice//a/", "alice", "/a/"),
+            ("alice/a//b/", "alice", "/a/b/"),
         ] {
             let target = Target::parse(text).unwrap();
             assert_eq!(

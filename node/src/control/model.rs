@@ -8,7 +8,7 @@ use madang_protocol::{
         network::Tax,
         tariff::{Audience, Rule},
     },
-    rules::price::Prices,
+    rules::{price::Prices, used::Used},
 };
 use serde::{Deserialize, Serialize};
 
@@ -202,12 +202,22 @@ pub struct BillLineView {
     pub partner: String,
     /// The grant.
     pub grant: String,
-    /// Counted requests, over all rules.
+    /// What was bought, as people read it: only what was counted, and what of it was free.
+    pub used: String,
+    /// Counted requests, over all rules. What has no price by its rule is not counted, here and below.
     pub requests: u64,
     /// Content octets, over all rules.
     pub bytes: u64,
+    /// Milliseconds with a response open, over all rules.
+    pub milliseconds: u64,
     /// Passes, over all rules.
     pub passes: u64,
+    /// Of the requests, those free within a quota.
+    pub requests_free: u64,
+    /// Of the octets, those free within a quota.
+    pub bytes_free: u64,
+    /// Of the milliseconds, those free within a quota.
+    pub milliseconds_free: u64,
     /// What the counters cost.
     pub amount: String,
     /// What the buyer paid.
@@ -248,9 +258,8 @@ impl From<Bill> for BillView {
 
 impl From<BillLine> for BillLineView {
     fn from(line: BillLine) -> Self {
-        let sum = |count: fn(&madang_protocol::record::receipt::Counters) -> u64| {
-            line.counters.iter().map(count).fold(0, u64::saturating_add)
-        };
+        let used = Used::of(&line.counters, &line.free);
+        let (counted, free) = (used.counted(), used.free());
         Self {
             entry: line.entry,
             time: line.time.to_string(),
@@ -259,9 +268,14 @@ impl From<BillLine> for BillLineView {
                 Side::Sale => "sale",
             }
             .into(),
-            requests: sum(|counters| counters.requests),
-            bytes: sum(|counters| counters.bytes),
-            passes: sum(|counters| counters.passes),
+            used: used.to_string(),
+            requests: counted.requests,
+            bytes: counted.bytes,
+            milliseconds: counted.milliseconds,
+            passes: counted.passes,
+            requests_free: free.requests,
+            bytes_free: free.bytes,
+            milliseconds_free: free.milliseconds,
             site: line.site.to_string(),
             partner: line.partner.to_string(),
             grant: line.grant.to_string(),

@@ -398,7 +398,7 @@ impl Fetch for Fetcher {
     ) -> Result<Response<Body>, FetchError> {
         let (parts, body) = request.into_parts();
         let path = CleanPath::parse(parts.uri.path())
-            .map_err(|_| FetchError::Refused(Reject::FIELD_OUT_OF_BOUNDS))?;
+            .map_err(|_| FetchError::Refused(Reject::PATH_UNREADABLE))?;
         let mut headers = parts.headers;
         let host = host::asked(&headers, site).ok_or(FetchError::UnknownSite)?;
         headers.insert(header::HOST, host);
@@ -444,10 +444,10 @@ fn bought(
 /// What an answer's head says of a response with a price; `None` where it has none.
 pub(super) fn head_of(response: &Response<Body>, asking: &Asking<'_>, rule: usize) -> Option<Head> {
     let (number, is_paid) = numbered(response)?;
-    let etag = response
-        .headers()
-        .get(header::ETAG)
-        .and_then(|etag| etag.to_str().ok());
+    let said = |name| {
+        let value: &HeaderValue = response.headers().get(name)?;
+        str::from_utf8(value.as_bytes()).ok()
+    };
     Some(Head {
         response: number,
         rule,
@@ -456,7 +456,8 @@ pub(super) fn head_of(response: &Response<Body>, asking: &Asking<'_>, rule: usiz
             rule,
             &asking.path,
             asking.uri.query(),
-            etag,
+            said(header::ETAG),
+            said(header::CONTENT_LOCATION),
         ),
         is_paid,
     })

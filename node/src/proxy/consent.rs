@@ -100,8 +100,8 @@ impl<C: Consents> Desk<C> {
             Ok(budget) => budget,
             Err(_) => {
                 return again(language.say(
-                    "The amount is not a number such as 1000 or 0.5.",
-                    "금액은 1000 또는 0.5와 같은 숫자로 적어 주세요.",
+                    "The amount is not a number such as 1000, 1,000 or 0.5.",
+                    "금액은 1000, 1,000 또는 0.5와 같은 숫자로 적어 주세요.",
                 ));
             }
         };

@@ -8,7 +8,7 @@ use madang_protocol::{
 };
 use serde_json::json;
 
-use super::{look, page, prices, words::Language};
+use super::{look, page, prices, rebuild::Unfit, words::Language};
 use crate::{fetch::FetchError, web::Body};
 
 /// Who will read an answer of the proxy's own.
@@ -81,6 +81,31 @@ pub(super) fn answer_no_name(reader: Reader) -> Response<Body> {
             happened,
             None,
         )
+    }
+}
+
+/// The answer to a request that is not passed on.
+pub(super) fn answer_unfit(unfit: Unfit, reader: Reader) -> Response<Body> {
+    let language = reader.language;
+    let title = language.say(
+        "The request cannot be passed on",
+        "요청을 전달할 수 없습니다",
+    );
+    let happened = match unfit {
+        Unfit::TwoEnds => language.say(
+            "Its body has two ends: both Content-Length and Transfer-Encoding say where it stops.",
+            "본문의 끝이 Content-Length와 Transfer-Encoding 두 가지로 표시되어 있습니다.",
+        ),
+        Unfit::Host => language.say(
+            "The site's name cannot stand in a Host header.",
+            "사이트 이름을 Host 헤더에 쓸 수 없습니다.",
+        ),
+    };
+    let status = StatusCode::BAD_REQUEST;
+    if reader.wants_page {
+        page::notice(status, language, title, happened, "")
+    } else {
+        problem(status, "request-invalid", title, happened, None)
     }
 }
 
@@ -164,7 +189,7 @@ fn class(error: &FetchError) -> (StatusCode, &'static str) {
             Reject::ANCHOR_UNREACHABLE.slug(),
         ),
         FetchError::NotAllowed(reject) => (StatusCode::FORBIDDEN, reject.slug()),
-        FetchError::Refused(reject) if *reject == Reject::FIELD_OUT_OF_BOUNDS => {
+        FetchError::Refused(reject @ (Reject::FIELD_OUT_OF_BOUNDS | Reject::PATH_UNREADABLE)) => {
             (StatusCode::BAD_REQUEST, reject.slug())
         }
         FetchError::Refused(reject) if reject.fault() == Fault::NotNow => {
@@ -284,6 +309,14 @@ fn words(
             say("This is not open to you", "이용할 수 없는 페이지입니다"),
             reject.text().to_owned(),
             say("Ask the site's owner.", "사이트 주인에게 문의해 주세요."),
+        ),
+        FetchError::Refused(Reject::PATH_UNREADABLE) => plain(
+            say("This address cannot be read", "읽을 수 없는 주소입니다"),
+            say(
+                Reject::PATH_UNREADABLE.text(),
+                "주소에 잘못된 % 표기, 글자(UTF-8)가 아닌 % 표기, % 표기된 /, 역슬래시, 제어 문자 또는 사이트 위로 나가는 ..이 있습니다.",
+            ),
+            say("Check the address.", "주소를 확인해 주세요."),
         ),
         FetchError::Refused(reject) => (
             say("Refused", "거절되었습니다"),

@@ -15,7 +15,7 @@ use super::{
     failure::{self, Reader},
     look, page,
     pending::{Pending, Question, WayBack},
-    rebuild::{self, COOKIE_AGREED},
+    rebuild::{self, COOKIE_AGREED, Unfit},
     target::{self, Target},
     visit::{self, Origin},
     words::Language,
@@ -118,14 +118,9 @@ impl<F: Fetch> Local<F> {
         }
         let from = visit::origin(request.method(), request.headers(), || self.seal(&site));
         let is_get = *request.method() == Method::GET;
-        let Some((request, browser)) = passed_on(request, &site) else {
-            return failure::refused(
-                StatusCode::BAD_REQUEST,
-                "request-invalid",
-                "Not a request",
-                "The request cannot be passed on.",
-                reader,
-            );
+        let (request, browser) = match passed_on(request, &site) {
+            Ok(passed_on) => passed_on,
+            Err(unfit) => return failure::answer_unfit(unfit, reader),
         };
         match self.fetch.fetch(&site, request, from.paying()).await {
             Ok(response) => self.passed_back(response, browser),
@@ -217,13 +212,13 @@ fn own_path(target: &str) -> String {
 fn passed_on(
     mut request: Request<Incoming>,
     site: &SiteName,
-) -> Option<(Request<Body>, Option<hyper::upgrade::OnUpgrade>)> {
+) -> Result<(Request<Body>, Option<hyper::upgrade::OnUpgrade>), Unfit> {
     let browser = request
         .headers()
         .contains_key(header::UPGRADE)
         .then(|| hyper::upgrade::on(&mut request));
     let request = request.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
-    Some((rebuild::request(request, site)?, browser))
+    Ok((rebuild::request(request, site)?, browser))
 }
 
 fn price_of(error: &FetchError) -> Option<&Quote> {

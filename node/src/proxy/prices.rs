@@ -1,11 +1,12 @@
 //! Price lists as a visitor reads them. A tax that comes on top of a price is said beside it.
 
 use madang_protocol::{
-    amount::{Amount, Currency},
+    amount::{Amount, Currency, MICROS_PER_UNIT},
     record::{
         network::Tax,
         tariff::{PassOffer, Quota, Rule},
     },
+    rules::used::grouped,
 };
 use maud::{Markup, html};
 
@@ -173,16 +174,11 @@ fn counted(count: u64, units: &[(u64, &str)]) -> String {
 /// An amount with its thousands set apart.
 fn money(amount: Amount, currency: Currency) -> String {
     let text = amount.to_string();
-    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    let point = if fraction.is_empty() { "" } else { "." };
-    format!("{grouped}{point}{fraction} {currency}")
+    let fraction = text.find('.').map_or("", |point| &text[point..]);
+    format!(
+        "{}{fraction} {currency}",
+        grouped(amount.micros() / MICROS_PER_UNIT)
+    )
 }
 
 #[cfg(test)]

@@ -36,17 +36,31 @@ const IDENTITY: &[&str] = &[
 /// Of the node's own headers.
 const OWN_PREFIX: &str = "madang-";
 
+/// Why a request is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// Its body has two ends: whoever stands in front may have read the other (RFC 9112, 6.3).
+    TwoEnds,
+    /// The site's name cannot stand in a header.
+    Host,
+}
+
 /// The request as the site gets it.
-pub(super) fn request<B>(request: Request<B>, site: &SiteName) -> Option<Request<B>> {
+///
+/// # Errors
+/// [`Unfit`]
+pub(super) fn request<B>(request: Request<B>, site: &SiteName) -> Result<Request<B>, Unfit> {
     let (parts, body) = request.into_parts();
     let framings = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
     if framings.iter().all(|name| parts.headers.contains_key(name)) {
-        // Two ends of one body: whoever stands in front may have read the other (RFC 9112, 6.3).
-        return None;
+        return Err(Unfit::TwoEnds);
     }
     let upgrade = upgrade(&parts.headers);
     let mut headers = passed(&parts.headers);
-    headers.insert(header::HOST, host::asked(&parts.headers, site)?);
+    headers.insert(
+        header::HOST,
+        host::asked(&parts.headers, site).ok_or(Unfit::Host)?,
+    );
     hide_cookies(&mut headers);
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -57,7 +71,7 @@ pub(super) fn request<B>(request: Request<B>, site: &SiteName) -> Option<Request
     *rebuilt.uri_mut() = origin_form(&parts.uri);
     *rebuilt.headers_mut() = headers;
     *rebuilt.extensions_mut() = parts.extensions;
-    Some(rebuilt)
+    Ok(rebuilt)
 }
 
 /// The answer as the browser gets it.
@@ -232,7 +246,7 @@ mod tests {
             .header("transfer-encoding", "chunked")
             .body(())
             .unwrap();
-        assert!(request(sent, &site()).is_none());
+        assert_eq!(request(sent, &site()).err(), Some(Unfit::TwoEnds));
     }
 
     #[test]

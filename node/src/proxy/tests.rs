@@ -21,6 +21,7 @@ use madang_protocol::{
         passport::{Passport, Role},
         tariff::{Audience, Quota, Rule, Tariff},
     },
+    reject::Reject,
     sealed::Sealed,
     time::UnixMillis,
 };
@@ -31,7 +32,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{BoundAddresses, Listeners, Proxy, look};
+use super::{BoundAddresses, Listeners, Proxy, failure, look, rebuild::Unfit};
 use crate::{
     fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Quote, Standing},
     web::{Body, BoxDuplex, Tunnel},
@@ -339,6 +340,34 @@ async fn failures_are_pages_for_people_and_problems_for_programs() {
         problem.contains("consent-needed") && problem.contains("500 KRW"),
         "{problem}"
     );
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_read_and_a_body_with_two_ends_are_told_as_what_they_are() {
+    let site: SiteName = "alice".parse().unwrap();
+    let unreadable = FetchError::Refused(Reject::PATH_UNREADABLE);
+    for (language, accepts, word) in [
+        ("en", "text/html", "an escaped slash"),
+        ("ko", "text/html", "역슬래시"),
+        ("ko", "application/json", "path-unreadable"),
+    ] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert(header::ACCEPT_LANGUAGE, language.parse().unwrap());
+        headers.insert(header::ACCEPT, accepts.parse().unwrap());
+        let reader = failure::Reader::of(&headers);
+        for (answer, word) in [
+            (failure::answer(&unreadable, &site, reader), word),
+            (
+                failure::answer_unfit(Unfit::TwoEnds, reader),
+                "Transfer-Encoding",
+            ),
+        ] {
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
 }
 
 #[tokio::test]

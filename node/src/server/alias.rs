@@ -1,5 +1,5 @@
-//! Other ways to say a path that has a price. What is asked for must be what is rated: an application may read a path otherwise than the price list does,
-//! and a folder holds compressed copies of its files, links, and perhaps names that its file system reads in more than one way.
+//! Other ways to a file that has a price. What is asked for must be what is rated: a folder holds compressed copies of its files, links, and perhaps
+//! names that its file system reads in more than one way.
 
 use http::{Response, request::Parts};
 use madang_protocol::{
@@ -15,17 +15,6 @@ use crate::web::Body;
 
 /// What precompressed siblings of a file end in.
 const SIBLINGS: [&str; 3] = [".br", ".gz", ".zst"];
-
-/// Whether a request's raw path says what it means, segment by segment: without empty ones and without dots, escaped or not.
-pub(super) fn is_plain(raw: &str) -> bool {
-    let inner = raw.strip_prefix('/').unwrap_or(raw);
-    let inner = inner.strip_suffix('/').unwrap_or(inner);
-    let is_plain = |segment: &str| {
-        let dots = segment.to_ascii_lowercase().replace("%2e", ".");
-        !matches!(dots.as_str(), "" | "." | "..")
-    };
-    inner.is_empty() || inner.split('/').all(is_plain)
-}
 
 /// Whether a path without a price is a compressed copy of one that has a price.
 pub(super) fn is_priced_sibling(tariff: &Tariff, path: &CleanPath) -> bool {
@@ -179,35 +168,6 @@ mod tests {
             ("/paid/100%25", "paid/100%", true),
         ] {
             assert_eq!(may_lead(&tariff, &path(raw), real), may, "{raw} {real}");
-        }
-    }
-
-    #[test]
-    fn paths_that_say_two_things_are_told_from_plain_ones() {
-        for plain in [
-            "/",
-            "/a",
-            "/a/",
-            "/a/b.c",
-            "/a/...",
-            "/%EC%B2%A0/x",
-            "/.a",
-            "/a;b",
-        ] {
-            assert!(is_plain(plain), "{plain}");
-        }
-        for other in [
-            "//a",
-            "/a//b",
-            "/a//",
-            "/./a",
-            "/a/../b",
-            "/a/..",
-            "/%2e%2E/a",
-            "/a/%2e",
-            "/.%2e/a",
-        ] {
-            assert!(!is_plain(other), "{other}");
         }
     }
 }

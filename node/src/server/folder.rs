@@ -27,8 +27,8 @@ use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE,
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_LOCATION,
+    CONTENT_SECURITY_POLICY, IF_MODIFIED_SINCE, IF_NONE_MATCH, LOCATION, RANGE,
 };
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -166,9 +166,17 @@ impl Folder {
     ///
     /// Must be called on a tokio runtime, and its body read on one.
     pub async fn respond(&self, request: &Parts, ways: &Ways<'_>) -> Response<Body> {
-        self.answer(request, ways)
+        let mut response = self
+            .answer(request, ways)
             .await
-            .unwrap_or_else(Refusal::response)
+            .unwrap_or_else(Refusal::response);
+        if request.uri.query().is_some() && response.status().is_success() {
+            // A file is the same whatever the query: it counts as one request, and caches may know.
+            if let Ok(path) = HeaderValue::from_bytes(request.uri.path().as_bytes()) {
+                response.headers_mut().insert(CONTENT_LOCATION, path);
+            }
+        }
+        response
     }
 
     async fn answer(&self, request: &Parts, ways: &Ways<'_>) -> Result<Response<Body>, Refusal> {

@@ -2,8 +2,10 @@
 //!
 //! * [`folder`], [`upstream`]: files, and applications of the owner's.
 //! * `server` routes a request to its site, past the till where its path has a price ([`meter`], `paid`); `visitor` knows who asks, `own` lets the owner in.
-//! * `usage` counts for statistics, `head` says how a paid answer is named, `alias` finds other ways to say a path that has a price, `well_known` says what is served, `refusal` what is not.
+//! * `usage` counts for statistics, `head` says how a paid answer is named, `address` sends other spellings of a path to its one address, `alias` finds other
+//!   ways to a file that has a price, `well_known` says what is served, `refusal` what is not.
 
+mod address;
 mod alias;
 pub mod folder;
 mod head;

@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Direction, alias,
+    Direction, address, alias,
     head::{offset, response_header},
     meter::{MeteredBody, Unmetered},
     paid::PaidTunnel,
@@ -190,6 +190,9 @@ impl Server {
         let Some(site) = site else {
             return refusal(StatusCode::NOT_FOUND, Reject::NAME_INVALID);
         };
+        if let Some(answer) = address::elsewhere(request.uri(), &site) {
+            return answer;
+        }
         match self.priced(&request, &site, visitor).await {
             Ok(None) => {
                 let kind = visitor.kind();
@@ -260,17 +263,9 @@ impl Server {
         let Some(tariff) = &site.published.tariff else {
             return Ok(None);
         };
-        let path = CleanPath::parse(request.uri().path()).map_err(|_| {
-            Box::new(refusal(
-                StatusCode::BAD_REQUEST,
-                Reject::FIELD_OUT_OF_BOUNDS,
-            ))
-        })?;
+        let path = CleanPath::parse(request.uri().path())
+            .map_err(|_| Box::new(refusal(StatusCode::BAD_REQUEST, Reject::PATH_UNREADABLE)))?;
         let is_application = matches!(site.origin, Origin::Application(_));
-        if is_application && !alias::is_plain(request.uri().path()) {
-            let reject = Reject::FIELD_OUT_OF_BOUNDS;
-            return Err(Box::new(refusal(StatusCode::BAD_REQUEST, reject)));
-        }
         let Some(at) = rule_for(tariff, &path) else {
             if !is_application && alias::is_priced_sibling(tariff, &path) {
                 return Err(Box::new(refusal(
@@ -336,10 +331,10 @@ impl Server {
             }
             return counting.paid(&site.published.name, visitor.kind(), response);
         }
-        let etag = response
-            .headers()
-            .get(header::ETAG)
-            .and_then(|etag| etag.to_str().ok());
+        let said = |name| {
+            let value: &HeaderValue = response.headers().get(name)?;
+            str::from_utf8(value.as_bytes()).ok()
+        };
         let opening = Opening {
             rule: priced.rule,
             key: RequestKey::of(
@@ -347,7 +342,8 @@ impl Server {
                 priced.rule,
                 &priced.path,
                 query.as_deref(),
-                etag,
+                said(header::ETAG),
+                said(header::CONTENT_LOCATION),
             ),
             offset: offset(&response),
         };

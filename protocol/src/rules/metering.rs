@@ -3,7 +3,8 @@
 //! * R-34 Only a successful answer (2xx) and a switch of protocols (101) are counted; no other answer costs anything, its octets neither.
 //! * R-35 An answer to HEAD is never counted.
 //! * R-36 A request counts once per grant (and the grant that it succeeds), path and entity tag: fetching the rest, or the same again, is not another
-//!   request. Only GET can be repeated so, and only what has an entity tag.
+//!   request. Only GET can be repeated so, and only what has an entity tag. The query belongs to the path, unless the answer names the path alone as its
+//!   content's location, as a folder's does (RFC 9110, 8.7). A folder's path and its index page's are one.
 //! * R-37 Octets are content octets as carried: after transfer decoding, before content decoding; payload of WebSockets in both directions; those of
 //!   a request's body too, as they go and whatever the answer: they are carried before anyone knows it.
 //! * R-38 Milliseconds are time with at least one counted response open under a rule that has a price for minutes. The seller announces them; the buyer
@@ -26,14 +27,19 @@ pub fn is_counted(method: &str, status: u16) -> bool {
 pub struct RequestKey(pub [u8; 16]);
 
 impl RequestKey {
-    /// The key of a request, or `None` where each answer counts by itself. The query is part of the path here; tags are compared weakly.
+    /// The key of a request, or `None` where each answer counts by itself. `location` is the answer's `Content-Location`; tags are compared weakly.
     pub fn of(
         method: &str,
         rule: usize,
         path: &CleanPath,
         query: Option<&str>,
         etag: Option<&str>,
+        location: Option<&str>,
     ) -> Option<Self> {
+        let is_path = |location: &str| CleanPath::parse(location).is_ok_and(|it| it == *path);
+        let query = query.filter(|_| !location.is_some_and(is_path));
+        let index = path.index();
+        let path = index.as_ref().unwrap_or(path);
         let etag = etag.filter(|_| method == "GET")?;
         let etag = etag.strip_prefix("W/").unwrap_or(etag);
         let mut hasher = blake3::Hasher::new();
@@ -123,7 +129,7 @@ mod tests {
     fn r_36_a_key_tells_everything_apart_that_differs() {
         let path = |text: &str| CleanPath::parse(text).unwrap();
         let key = |rule, text: &str, query, etag| {
-            RequestKey::of("GET", rule, &path(text), query, Some(etag))
+            RequestKey::of("GET", rule, &path(text), query, Some(etag), None)
         };
         let first = key(0, "/a", None, "\"1\"");
         assert_eq!(first, key(0, "/%61", None, "W/\"1\""));
@@ -136,11 +142,25 @@ mod tests {
         ] {
             assert_ne!(first, other);
         }
-        assert_eq!(RequestKey::of("GET", 0, &path("/a"), None, None), None);
         assert_eq!(
-            RequestKey::of("POST", 0, &path("/a"), None, Some("\"1\"")),
-            None
+            key(0, "/a/", None, "\"1\""),
+            key(0, "/a/index.html", None, "\"1\"")
         );
+        let none = |method, etag| RequestKey::of(method, 0, &path("/a"), None, etag, None);
+        assert_eq!(none("GET", None), None);
+        assert_eq!(none("POST", Some("\"1\"")), None);
+    }
+
+    #[test]
+    fn r_36_a_query_that_the_answer_does_not_look_at_is_no_other_request() {
+        let path = CleanPath::parse("/a").unwrap();
+        let key = |query, location| RequestKey::of("GET", 0, &path, query, Some("\"1\""), location);
+        let plain = key(None, None);
+        assert_eq!(key(Some("x=1"), Some("/a")), plain);
+        assert_eq!(key(Some("x=1"), Some("/%61")), plain);
+        for other in ["/b", "/a?x=1", "/a?", "a", "http://a/a", ""] {
+            assert_ne!(key(Some("x=1"), Some(other)), plain, "{other}");
+        }
     }
 
     #[test]

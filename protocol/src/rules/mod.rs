@@ -16,3 +16,4 @@ pub mod price;
 pub mod rating;
 pub mod receipt;
 pub mod settlement;
+pub mod used;

@@ -2,7 +2,7 @@
 //! another price; what has no such form is refused.
 //!
 //! * R-30 Percent-encoded octets are decoded once, and the result is UTF-8 in composed form (NFC).
-//! * R-31 Empty segments and `.` vanish, `..` takes the segment before it away.
+//! * R-31 Empty segments and `.` vanish, `..` takes the segment before it away. Who asks for a path with any of them is sent to [`canonical`].
 //! * R-32 No form: an encoded `/`, a backslash, a control character, a broken escape, `..` above the root, no leading `/`.
 //! * R-33 A trailing `/` does not matter to a pattern.
 
@@ -84,6 +84,33 @@ impl fmt::Display for CleanPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// the one address of the path of a request target, without its query (RFC 3986, 6.2.2.3): without empty segments and without dots, with every
+/// escape as it was. `None` where `raw` is that address itself.
+///
+/// # Errors
+/// The path has no form that a pattern could be compared with.
+pub fn canonical(raw: &str) -> Result<Option<String>, PathError> {
+    CleanPath::parse(raw)?;
+    let mut segments: Vec<&str> = Vec::new();
+    let mut is_folder = true;
+    for segment in raw.split('/').skip(1) {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        is_folder = matches!(plain.as_str(), "" | "." | "..");
+        match plain.as_str() {
+            "" | "." => {}
+            ".." => {
+                segments.pop().ok_or(PathError)?;
+            }
+            _ => segments.push(segment),
+        }
+    }
+    if is_folder {
+        segments.push("");
+    }
+    let canonical = format!("/{}", segments.join("/"));
+    Ok((canonical != raw).then_some(canonical))
 }
 
 /// Whether `pattern` is one: `/` and segments in the form of [`CleanPath`]; `*` stands for any run of characters within a segment, and a last
@@ -271,7 +298,54 @@ mod tests {
         assert!(!is_pattern(&format!("/{}", "a".repeat(PATTERN_BYTES_MAX))));
     }
 
+    #[test]
+    fn r_31_every_spelling_has_one_address() {
+        for canonical_already in [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b.c",
+            "/a/...",
+            "/%EC%B2%A0/x",
+            "/.a",
+            "/a;b",
+            "/%61",
+        ] {
+            assert_eq!(
+                canonical(canonical_already),
+                Ok(None),
+                "{canonical_already}"
+            );
+        }
+        for (raw, address) in [
+            ("//a", "/a"),
+            ("//", "/"),
+            ("/a//b", "/a/b"),
+            ("/a//", "/a/"),
+            ("/./a", "/a"),
+            ("/a/../b", "/b"),
+            ("/a/..", "/"),
+            ("/x/%2e%2E/a", "/a"),
+            ("/a/%2e", "/a/"),
+            ("/b/.%2e/%61%20", "/%61%20"),
+        ] {
+            assert_eq!(canonical(raw), Ok(Some(address.to_owned())), "{raw}");
+        }
+        for raw in ["", "*", "/..", "/a/../..", "/%ff", "/a%2fb", "/%00"] {
+            assert_eq!(canonical(raw), Err(PathError), "{raw:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn r_31_an_address_is_the_same_path_and_its_own_address(raw in "/[a./%가2eE]{0,24}") {
+            if let Ok(Some(address)) = canonical(&raw) {
+                prop_assert_eq!(CleanPath::parse(&address), CleanPath::parse(&raw));
+                prop_assert_eq!(canonical(&address), Ok(None));
+                prop_assert!(!address.starts_with("//"));
+            }
+        }
+
         #[test]
         fn a_clean_path_is_its_own_form(raw in "/[a./%가\u{1161}é26eEfF-]{0,24}") {
             if let Ok(path) = CleanPath::parse(&raw) {

@@ -146,6 +146,20 @@ pub fn rate(tariff: &Tariff, quotas: &[Quota], counters: &[Counters]) -> Result<
         .map_err(|_| Reject::AMOUNT_TOO_LARGE)
 }
 
+/// what of `counters` is free within `quotas`, one for each rule; trailing rules without free use are left out.
+pub fn free_within(quotas: &[Quota], counters: &[Counters]) -> Vec<Quota> {
+    let free = quotas.iter().zip(counters).map(|(quota, used)| Quota {
+        requests: quota.requests.min(used.requests),
+        bytes: quota.bytes.min(used.bytes),
+        milliseconds: quota.milliseconds.min(used.milliseconds),
+    });
+    let mut free: Vec<Quota> = free.collect();
+    while free.last().is_some_and(Quota::is_empty) {
+        free.pop();
+    }
+    free
+}
+
 /// What `counters` cost at the list's prices, without quotas and without rounding: what stands in a window of unreceipted value. It is additive,
 /// and what is free within a quota counts too, because a seller wants it receipted as well.
 pub fn list_value(tariff: &Tariff, counters: &[Counters]) -> Value {

@@ -40,7 +40,7 @@ fn the_walk_in_the_readme_does_what_the_readme_says() {
     let bill = bill(&yard);
     let line = bill.lines().nth(1).unwrap();
     let cells: Vec<&str> = line.split_whitespace().collect();
-    let told = ["purchase", "mina", "mina", "0", "20000000"].map(str::to_owned);
+    let told = ["purchase", "mina", "mina", "20,000,000", "octets"];
     assert_eq!(cells[cells.len() - 10..cells.len() - 5], told, "{bill}");
     let amount = |at: usize| -> u128 {
         let (whole, part) = cells[cells.len() - at].split_once('.').unwrap();

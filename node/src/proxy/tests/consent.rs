@@ -48,6 +48,10 @@ async fn the_first_paid_page_asks_then_pays_and_comes_back() {
         "{page}"
     );
     let (_, _, page) = world
+        .console("POST", &path_of(&question), &own, "how=use&budget=5,00")
+        .await;
+    assert!(page.contains("not a number"), "{page}");
+    let (_, _, page) = world
         .console("POST", &path_of(&question), &own, "how=use&budget=499")
         .await;
     assert!(page.contains("role=\"alert\""), "{page}");
@@ -63,7 +67,7 @@ async fn the_first_paid_page_asks_then_pays_and_comes_back() {
     assert!(world.network.agreed.lock().is_empty());
 
     let (status, headers, _) = world
-        .console("POST", &path_of(&question), &own, "how=use&budget=2000")
+        .console("POST", &path_of(&question), &own, "how=use&budget=2%2C000")
         .await;
     assert_eq!(status, StatusCode::SEE_OTHER);
     let back = location(&headers);

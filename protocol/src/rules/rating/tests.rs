@@ -265,6 +265,20 @@ proptest! {
     }
 
     #[test]
+    fn r_21_what_is_not_free_costs_the_list_price((rules, quotas) in rules(), used in used()) {
+        let tariff = tariff(rules);
+        let free = free_within(&quotas, &used);
+        let mut rated = used.clone();
+        for (one, free) in rated.iter_mut().zip(&free) {
+            one.requests -= free.requests;
+            one.bytes -= free.bytes;
+            one.milliseconds -= free.milliseconds;
+        }
+        prop_assert_eq!(rate(&tariff, &quotas, &used), rate(&tariff, &[], &rated));
+        prop_assert!(free.last().is_none_or(|last| !last.is_empty()));
+    }
+
+    #[test]
     fn rating_never_falls_and_sums_within_a_unit((rules, quotas) in rules(), first in used(), more in used()) {
         let list = tariff(rules);
         let at = |list: &[Counters], at: usize| list.get(at).copied().unwrap_or_default();
