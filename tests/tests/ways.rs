@@ -144,6 +144,25 @@ async fn an_application_is_told_the_host_that_the_browser_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_told_who_visits_its_owner_too() {
+    let application = Application::start().await.unwrap();
+    let street = street(application.site(&[]), "/free").await;
+    for (pc, path, handle) in [
+        (street.bob(), "/visitor", "bob"),
+        (street.alice(), "/owner", "alice"),
+    ] {
+        pc.get("alice", path).await.unwrap();
+        let asked = application.asked();
+        let asked = asked.iter().find(|one| one.path == path).unwrap();
+        let account = street.world.account(handle).unwrap().to_string();
+        assert_eq!(
+            (asked.handle.as_deref(), asked.account.as_deref()),
+            (Some(handle), Some(account.as_str()))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_is_not_what_its_head_says_is_not_the_sellers_fault() {
     let application = Application::start().await.unwrap();
     let street = street(application.site(&[]), "/free").await;

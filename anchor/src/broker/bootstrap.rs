@@ -1,8 +1,8 @@
-//! Where nodes enter the mesh: what the configuration says first, then the hubs that are online.
+//! Where nodes enter the mesh: what the configuration says first, then the hubs that are online, or who stands in for them.
 
 use madang_protocol::{ids::PublicKey, limits::ADDRESS_BYTES_MAX};
 
-use super::peer_id::peer_id;
+use super::peer_id::{device_of, peer_id};
 
 /// At most `addresses_max` addresses, each once: `fixed` first, then one or two of each hub.
 pub(super) fn addresses<'a>(
@@ -28,6 +28,25 @@ pub(super) fn addresses<'a>(
     }
     addresses.truncate(addresses_max);
     addresses
+}
+
+/// The devices that a list of addresses names, in its order, each with its addresses as it reported them.
+pub(super) fn devices(list: &[String]) -> Vec<(PublicKey, Vec<String>)> {
+    let mut devices: Vec<(PublicKey, Vec<String>)> = Vec::new();
+    for address in list {
+        let Some((reported, peer)) = address.rsplit_once("/p2p/") else {
+            continue;
+        };
+        let Some(device) = device_of(peer) else {
+            continue;
+        };
+        let known = devices.iter_mut().find(|(known, _)| *known == device);
+        match known {
+            Some((_, addresses)) => addresses.push(reported.to_owned()),
+            None => devices.push((device, vec![reported.to_owned()])),
+        }
+    }
+    devices
 }
 
 /// So that few hubs do not fill the list: one address for each of two transports.
@@ -56,5 +75,9 @@ mod tests {
             format!("/ip4/192.0.2.2/tcp/2/p2p/{}", peer_id(&one))
         );
         assert!(all[3].ends_with(&peer_id(&two)));
+
+        let named = devices(&all);
+        let of = |device: &PublicKey, addresses: &[String]| (*device, addresses.to_vec());
+        assert_eq!(named, [of(&one, &reported[..2]), of(&two, &reported[..1])]);
     }
 }

@@ -70,7 +70,7 @@ pub enum DescriptorError {
 }
 
 impl DescriptorKeeper {
-    /// Takes up the descriptor in `home`, or signs the first one.
+    /// Takes up the descriptor in `home`, or signs the first one. Where the configuration names no entrances, those that were known last stay.
     pub fn open(
         home: &Home,
         network: &Network,
@@ -79,8 +79,13 @@ impl DescriptorKeeper {
         now: UnixMillis,
     ) -> Result<Self, DescriptorError> {
         let path = home.descriptor();
+        let kept = Kept::read(home, network, keys)?;
+        let bootstrap = match &kept {
+            Kept::Signed(last) if bootstrap.is_empty() => last.bootstrap.clone(),
+            Kept::Signed(_) | Kept::Nothing | Kept::Damaged => bootstrap,
+        };
         let wanted = describe(network, keys, bootstrap, now);
-        let current = match Kept::read(home, network, keys)? {
+        let current = match kept {
             Kept::Signed(last) if says_the_same(&last, &wanted) => {
                 return Ok(Self {
                     path,
@@ -222,6 +227,8 @@ mod tests {
         assert!(with_hub(500));
         assert!(!with_hub(600));
         assert_eq!(renamed.current().sequence, first.sequence + 2);
+        assert_eq!(open("b", 700).current(), renamed.current());
+        assert_eq!(open("c", 700).current().bootstrap, hub);
     }
 
     #[test]

@@ -187,6 +187,11 @@ impl Directory {
         broker::Directory { sites, more_after }
     }
 
+    /// Whether the device is online.
+    pub fn is_online(&self, device: &PublicKey) -> bool {
+        self.devices.contains_key(device)
+    }
+
     /// Where the hubs that are online can be reached, one hub after another, with their keys.
     pub fn hubs(&self) -> impl Iterator<Item = (&PublicKey, &[String])> {
         self.hubs
@@ -273,9 +278,9 @@ impl Offer {
 }
 
 /// A report is believed this many intervals: one may be lost, and the next be late.
-const INTERVALS_BELIEVED: u32 = 3;
+pub(super) const INTERVALS_BELIEVED: u32 = 3;
 /// The longest interval, however many devices there are: a list of who is online must not be older than that.
-const INTERVAL_MAX: Duration = Duration::from_secs(15 * 60);
+pub(super) const INTERVAL_MAX: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,37 @@ pub(super) fn peer_id(key: &PublicKey) -> String {
     base58(&octets)
 }
 
+/// The device whose peer id `text` is; `None` for any other text.
+pub(super) fn device_of(text: &str) -> Option<PublicKey> {
+    let octets = octets_of_base58(text)?;
+    let key = octets.strip_prefix(&MULTIHASH_PREFIX)?;
+    Some(PublicKey(key.try_into().ok()?))
+}
+
+/// The octets that [`base58`] writes as `text`, which is at most as long as a peer id.
+fn octets_of_base58(text: &str) -> Option<Vec<u8>> {
+    let mut octets: Vec<u8> = Vec::new();
+    if text.len() > PEER_ID_CHARACTERS_MAX {
+        return None;
+    }
+    for character in text.bytes() {
+        let digit = ALPHABET.iter().position(|known| *known == character)?;
+        let mut carry = u32::try_from(digit).ok()?;
+        for octet in &mut octets {
+            carry += u32::from(*octet) * 58;
+            *octet = (carry & 0xff) as u8;
+            carry >>= 8;
+        }
+        if carry > 0 {
+            octets.push(u8::try_from(carry).ok()?);
+        }
+    }
+    let zeros = text.bytes().take_while(|character| *character == b'1');
+    octets.extend(zeros.map(|_| 0));
+    octets.reverse();
+    Some(octets)
+}
+
 /// Octets as a number in base 58, a `1` for each leading zero (Bitcoin's alphabet).
 fn base58(octets: &[u8]) -> String {
     let mut digits: Vec<u8> = Vec::new();
@@ -33,6 +64,8 @@ fn base58(octets: &[u8]) -> String {
 
 /// Identity hash, 36 octets: a protobuf with field 1 = 1 (Ed25519) and field 2 = 32 octets.
 const MULTIHASH_PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+/// Base 58 writes 38 octets in 52 characters at most.
+const PEER_ID_CHARACTERS_MAX: usize = 52;
 const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 #[cfg(test)]
@@ -50,5 +83,24 @@ mod tests {
     fn an_ed25519_peer_id_looks_like_one() {
         let id = peer_id(&PublicKey([7; 32]));
         assert!(id.starts_with("12D3KooW") && id.len() == 52, "{id}");
+    }
+
+    #[test]
+    fn a_peer_id_is_read_back_and_nothing_else_is_one() {
+        for octet in [0, 7, 255] {
+            let key = PublicKey([octet; 32]);
+            assert_eq!(device_of(&peer_id(&key)), Some(key));
+        }
+        for other in [
+            "",
+            "1",
+            "2NEpo7TZRRrLZSi2U",
+            "12D3KooWfixed",
+            "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+            "12D3KooW\u{ac00}",
+            "00000000000000000000000000000000000000000000000000000",
+        ] {
+            assert_eq!(device_of(other), None, "{other}");
+        }
     }
 }

@@ -26,7 +26,7 @@ use super::{
     bootstrap,
     call::BodyRoom,
     descriptor::{DescriptorError, DescriptorKeeper},
-    directory::{Directory, DirectoryLimits},
+    directory::{Directory, DirectoryLimits, INTERVAL_MAX, INTERVALS_BELIEVED},
     password::{PasswordError, Passwords},
     throttle::Throttle,
     work::Work,
@@ -43,6 +43,8 @@ use crate::{
 
 /// Devices that stand in for hubs where there is none.
 const STAND_INS_MAX: usize = 8;
+/// Entrances of the time before a restart are named beside those that are online for so long: by then whoever is there has said so.
+const ENTRANCES_KEPT: Duration = INTERVAL_MAX.saturating_mul(INTERVALS_BELIEVED);
 
 /// X-Broker, without HTTP.
 pub struct Broker {
@@ -63,6 +65,7 @@ pub struct Broker {
     throttles: Throttles,
     directory: Mutex<Directory>,
     descriptor: Mutex<DescriptorKeeper>,
+    entrances_kept_until: UnixMillis,
     revocations: Mutex<Option<Sealed<RevocationList>>>,
 }
 
@@ -120,6 +123,7 @@ impl Broker {
                 reports_per_second: limits.presence_reports_per_second,
             })),
             descriptor: Mutex::new(descriptor),
+            entrances_kept_until: now.plus(ENTRANCES_KEPT),
             revocations: Mutex::new(None),
             limits,
         })
@@ -256,14 +260,23 @@ impl Broker {
     }
 
     /// Counts who is online, and tells where to enter the mesh: a hub may have come, gone or moved. Where there is none, some of those who serve sites stand
-    /// in; they announce their addresses in any case.
+    /// in; they announce their addresses in any case. Those that were known last stay after a restart until everybody has reported, and for as long as
+    /// there is nobody else: a way in that is perhaps closed is better than none.
     pub(super) fn refresh_bootstrap(&self, now: UnixMillis) -> Result<(), DescriptorError> {
+        let known_last = self.entrances_known_last();
         let bootstrap = {
             let directory = self.directory.lock();
             self.metrics.devices_online(directory.len());
             let named = bootstrap::addresses(&self.bootstrap, directory.hubs(), BOOTSTRAP_MAX);
             if named.is_empty() {
-                bootstrap::addresses(&[], directory.servers().take(STAND_INS_MAX), BOOTSTRAP_MAX)
+                let is_kept =
+                    now < self.entrances_kept_until || directory.servers().next().is_none();
+                let gone = known_last
+                    .iter()
+                    .filter(|(device, _)| is_kept && !directory.is_online(device))
+                    .map(|(device, addresses)| (device, addresses.as_slice()));
+                let entrances = directory.servers().chain(gone).take(STAND_INS_MAX);
+                bootstrap::addresses(&[], entrances, BOOTSTRAP_MAX)
             } else {
                 named
             }
@@ -276,6 +289,16 @@ impl Broker {
             );
         }
         Ok(())
+    }
+
+    /// The devices by which the mesh was entered last, as far as they are still good.
+    fn entrances_known_last(&self) -> Vec<(PublicKey, Vec<String>)> {
+        let mut devices = bootstrap::devices(&self.descriptor.lock().current().bootstrap);
+        devices.retain(|(device, _)| {
+            // A store that fails says nothing against a device.
+            !matches!(self.store.authorised(device), Err(StoreError::Refused(_)))
+        });
+        devices
     }
 
     /// What time brings: due holds end, silent devices go offline, hubs that come and go change the network's description.

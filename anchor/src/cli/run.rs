@@ -56,7 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Mistake(line)) => complain(&line, 2),
-        Err(Failure::Failed(error)) => complain(&format!("{error:#}"), 1),
+        Err(Failure::Failed(error)) => complain(&in_one_line(&error), 1),
     }
 }
 
@@ -91,6 +91,17 @@ fn refuse(error: &clap::Error) -> ExitCode {
         line
     };
     complain(line, 2)
+}
+
+/// What failed and why, without the causes that the words before them hold already.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 fn complain(line: &str, code: u8) -> ExitCode {

@@ -99,6 +99,30 @@ fn an_anchor_in_the_background_is_ready_when_the_command_ends_and_goes_when_told
     assert!(listed.starts_with("alice "), "{listed}");
 }
 
+#[test]
+fn an_address_that_is_taken_is_said_once() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let home = tempfile::tempdir().unwrap();
+    let serve = ["serve", "--listen", &address];
+    for (arguments, before) in [
+        (serve.to_vec(), ""),
+        (
+            [&serve[..], &["--bg"]].concat(),
+            "the anchor did not start: ",
+        ),
+    ] {
+        let output = anchor(home.path(), &arguments)
+            .env("MADANG_LOG", "error")
+            .output()
+            .unwrap();
+        let (code, line) = refused(&output);
+        let said = format!("error: {before}cannot listen on {address}: Address already in use");
+        assert!(code == 1 && line.starts_with(&said), "{line}");
+        assert_eq!(line.matches("in use").count(), 1, "{line}");
+    }
+}
+
 /// Tells an anchor in the background to stop, also where its test fails.
 struct Ended<'a>(&'a Path);
 
@@ -155,7 +179,7 @@ fn every_mistake_is_one_line_and_code_2() {
             "10001",
         ),
         (&["account", "add", "alice", "--class", "robot"], "robot"),
-        (&["account", "topup", "alice", "1,000"], "1,000"),
+        (&["account", "topup", "alice", "1,00"], "not an amount"),
         (&["account", "topup", "alice", "0"], "above 0"),
         (&["account", "topup", "alice", "1", "--request", "7"], "7"),
         (&["device", "revoke", "alice", "key"], "key"),

@@ -1,8 +1,11 @@
 //! What survives a restart, and what a second start may not change.
 
+use std::time::Duration;
+
 use madang_anchor::{
     app::{App, BuildError},
     config::Config,
+    operator::command::Command,
 };
 use madang_protocol::{
     amount::Amount,
@@ -28,8 +31,8 @@ async fn a_restart_keeps_network_accounts_devices_and_money() {
     let descriptor = again.running.broker().descriptor();
     assert_eq!(
         (descriptor.sequence, descriptor.bootstrap.len()),
-        (sequence + 1, 0),
-        "alice, who stood in for a hub, has not reported yet"
+        (sequence, 1),
+        "alice, who stood in for a hub, still does"
     );
     let wallet: Wallet = again.query(&alice, Question::Wallet).await;
     assert_eq!(wallet.posted, Amount::from_units(700).unwrap());
@@ -41,6 +44,51 @@ async fn a_restart_keeps_network_accounts_devices_and_money() {
     );
     again.present(&alice, 2, &["alice"]).await;
     assert_eq!(again.running.broker().devices_online(), 1);
+}
+
+#[tokio::test]
+async fn who_stands_in_for_a_hub_does_so_over_a_restart_until_others_do() {
+    let anchor = Anchor::start().await;
+    let mut devices = Vec::new();
+    for (seed, handle) in (1_u8..).zip(["alice", "carol"]) {
+        anchor.add(handle).await;
+        devices.push(anchor.device(handle, seed).await);
+        anchor
+            .present(&devices[usize::from(seed) - 1], 1, &[handle])
+            .await;
+    }
+    let before = anchor.running.broker().descriptor();
+    assert_eq!(before.bootstrap.len(), 2);
+    let (home, clock) = anchor.stop().await;
+
+    let again = Anchor::start_in(home, clock, |_| {}).await;
+    let entrances = || again.running.broker().descriptor().bootstrap.clone();
+    let broker = again.running.broker();
+    broker.handle_tick().unwrap();
+    assert_eq!(
+        broker.descriptor().to_bytes(),
+        before.to_bytes(),
+        "nobody has reported yet, and nothing is signed anew"
+    );
+    again.present(&devices[0], 2, &["alice"]).await;
+    assert_eq!(entrances().len(), 2, "carol may report later");
+    again.clock.advance(Duration::from_secs(46 * 60));
+    again.present(&devices[0], 3, &["alice"]).await;
+    let alice = entrances();
+    assert_eq!(alice.len(), 1, "carol has not come back");
+    assert!(before.bootstrap.contains(&alice[0]));
+
+    again.clock.advance(Duration::from_secs(24 * 3_600));
+    broker.handle_tick().unwrap();
+    assert_eq!(broker.devices_online(), 0);
+    assert_eq!(entrances(), alice, "the last one that was there");
+    let revoke = Command::DeviceRevoke {
+        handle: "alice".parse().unwrap(),
+        device: devices[0].public(),
+    };
+    again.command(revoke).await;
+    broker.handle_tick().unwrap();
+    assert!(entrances().is_empty(), "a lost device is no way in");
 }
 
 #[tokio::test]
@@ -105,7 +153,7 @@ async fn what_a_restart_does_not_say_stays_as_it_was_signed() {
     let first = anchor.running.broker().descriptor();
     let (home, clock) = anchor.stop().await;
 
-    clock.advance(std::time::Duration::from_secs(1));
+    clock.advance(Duration::from_secs(1));
     let silent = Anchor::start_in(home, clock, |_| {}).await;
     assert_eq!(
         silent.running.broker().descriptor().to_bytes(),

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::{
     config::{ConfigError, SiteConfig, Source},
     home::Home,
-    server::folder::FolderOptions,
+    server::folder::{FolderOptions, home_around},
     standing::Standing,
 };
 
@@ -45,6 +45,16 @@ pub enum SiteError {
         /// The folder.
         path: PathBuf,
         /// Where this node keeps everything.
+        home: PathBuf,
+    },
+    /// The same of another node's home, or an anchor's.
+    #[error(
+        "cannot serve {path}: it lies in the home {home} of a node or an anchor; choose another folder"
+    )]
+    OtherHome {
+        /// The folder.
+        path: PathBuf,
+        /// Where the other program keeps everything.
         home: PathBuf,
     },
 }
@@ -90,7 +100,13 @@ fn check_folder(home: &Path, path: &Path) -> Result<(), SiteError> {
             home: home.to_owned(),
         });
     }
-    Ok(())
+    match home_around(&real) {
+        Some(home) => Err(SiteError::OtherHome {
+            path: path.to_owned(),
+            home,
+        }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +145,14 @@ mod tests {
             let refused = matches!(&answer, Err(SiteError::Home { .. }));
             assert_eq!(refused, is_refused, "{home} {folder}: {answer:?}");
             assert_eq!(answer.is_ok(), !is_refused, "{home} {folder}");
+        }
+        fs::create_dir_all(at("anchor/store")).unwrap();
+        for name in ["issuer.key", "network.toml"] {
+            fs::write(at("anchor").join(name), "").unwrap();
+        }
+        for folder in ["anchor", "anchor/store"] {
+            let refused = check_folder(&at("link"), &at(folder)).unwrap_err();
+            assert!(matches!(refused, SiteError::OtherHome { .. }), "{refused}");
         }
         let missing = check_folder(&at("link"), &at("missing")).unwrap_err();
         assert!(matches!(missing, SiteError::Folder { .. }), "{missing}");

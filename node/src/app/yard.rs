@@ -110,7 +110,12 @@ impl Yard {
         let facing = async {
             tokio::join!(
                 server.run(http, sessions, stop.clone()),
-                server.serve_owner(node.mesh.peer_id(), from_owner, stop.clone()),
+                server.serve_owner(
+                    node.mesh.peer_id(),
+                    node.standing.clone(),
+                    from_owner,
+                    stop.clone()
+                ),
                 proxied,
                 announce(node.published.clone(), &directory, stop)
             );

@@ -7,6 +7,7 @@ mod body;
 mod compress;
 mod conditional;
 mod digest;
+mod homes;
 mod hot;
 mod listing;
 mod locate;
@@ -39,11 +40,13 @@ use body::Pool;
 use compress::Compressor;
 use conditional::{EntityTag, Validators, last_modified};
 use digest::Digests;
+use homes::Homes;
+pub(crate) use homes::home_around;
 use hot::Hot;
 use listing::Language;
 use locate::{Found, Located, Miss, Wanted, locate};
 use negotiate::{Coding, acceptable};
-use open::Manner;
+use open::{Manner, Root};
 use path::RequestPath;
 use refusal::{METHODS, Refusal};
 use representation::{Content, Representation};
@@ -110,6 +113,14 @@ pub enum FolderError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Visitors would find keys and journals there.
+    #[error("cannot serve {}: it lies in the home {} of a node or an anchor; choose another folder", path.display(), home.display())]
+    Home {
+        /// As it was given.
+        path: PathBuf,
+        /// The home.
+        home: PathBuf,
+    },
 }
 
 /// A served folder. Clones share it.
@@ -120,7 +131,7 @@ pub struct Folder {
 
 #[derive(Debug)]
 struct Inner {
-    dir: Dir,
+    root: Root,
     options: FolderOptions,
     cache_control: HeaderValue,
     pool: Arc<Pool>,
@@ -133,7 +144,7 @@ impl Folder {
     /// Opens the directory at `path`. Blocks for a moment.
     ///
     /// # Errors
-    /// If it is not a directory or cannot be read.
+    /// If it is not a directory, cannot be read, or lies in a home.
     pub fn open(path: impl AsRef<Path>, options: FolderOptions) -> Result<Self, FolderError> {
         let path = path.as_ref();
         let failed = |source| FolderError::Open {
@@ -142,13 +153,20 @@ impl Folder {
         };
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
         dir.entries().map_err(failed)?;
+        if let Some(home) = home_around(path) {
+            let path = path.to_owned();
+            return Err(FolderError::Home { path, home });
+        }
         let cache_control = match options.max_age.as_secs() {
             0 => HeaderValue::from_static("no-cache"),
             seconds => HeaderValue::try_from(format!("max-age={seconds}"))
                 .unwrap_or(HeaderValue::from_static("no-cache")),
         };
         let inner = Inner {
-            dir,
+            root: Root {
+                dir,
+                homes: Homes::new(),
+            },
             options,
             cache_control,
             pool: Arc::default(),
@@ -214,7 +232,7 @@ impl Folder {
 
     /// What is wanted: held in memory, or looked up.
     async fn find(&self, wanted: &Wanted) -> Result<Found, Refusal> {
-        if let Some(found) = self.inner.hot.get(&self.inner.dir, wanted) {
+        if let Some(found) = self.inner.hot.get(&self.inner.root.dir, wanted) {
             return Ok(Found::File(found));
         }
         let asked = SystemTime::now();
@@ -227,13 +245,13 @@ impl Folder {
 
     /// Looks in the kernel's memory first, and waits for the disk on a blocking thread if it must.
     async fn look_up(&self, wanted: &Wanted) -> Result<Found, Refusal> {
-        match locate(&self.inner.dir, wanted, Manner::Cached) {
+        match locate(&self.inner.root, wanted, Manner::Cached) {
             Ok(found) => Ok(found),
             Err(Miss::Refused(refusal)) => Err(refusal),
             Err(Miss::WouldBlock) => {
                 let (inner, wanted) = (Arc::clone(&self.inner), wanted.clone());
                 let found = tokio::task::spawn_blocking(move || {
-                    locate(&inner.dir, &wanted, Manner::Patient)
+                    locate(&inner.root, &wanted, Manner::Patient)
                 })
                 .await;
                 found

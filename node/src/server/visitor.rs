@@ -7,8 +7,9 @@ use libp2p::PeerId;
 use madang_protocol::{
     ids::PublicKey,
     name::SiteName,
-    record::{tariff::Audience, usage},
+    record::{passport::Passport, tariff::Audience, usage},
     reject::Reject,
+    sealed::Sealed,
 };
 
 use super::upstream::Forwarded;
@@ -30,16 +31,19 @@ pub(super) struct Visitor {
     is_subscriber: bool,
     /// The owner, on this very node.
     pub(super) is_owner: bool,
+    /// The owner's own passport: no peer of his shows it here.
+    own: Option<Sealed<Passport>>,
 }
 
 impl Visitor {
     /// This node's owner, who looks at what it serves: everything is open, costs nothing and counts as no use.
-    pub(super) fn owner(peer: PeerId) -> Option<Self> {
+    pub(super) fn owner(peer: PeerId, passport: Option<Sealed<Passport>>) -> Option<Self> {
         Some(Self {
             peer,
             device: PublicKey(public_key_of(&peer).ok()?),
             is_subscriber: true,
             is_owner: true,
+            own: passport,
         })
     }
 
@@ -51,6 +55,7 @@ impl Visitor {
             device,
             is_subscriber: directory.passport_of(&peer).is_some(),
             is_owner: false,
+            own: None,
         })
     }
 
@@ -107,7 +112,10 @@ impl Visitor {
         site: &SiteName,
         directory: &Directory,
     ) -> Forwarded {
-        let passport = directory.passport_of(&self.peer);
+        let passport = match &self.own {
+            Some(own) => Some(own.clone()),
+            None => directory.passport_of(&self.peer),
+        };
         Forwarded {
             account: passport
                 .as_ref()

@@ -284,7 +284,11 @@ impl World {
         Ok(())
     }
 
-    fn account(&self, handle: &str) -> Result<AccountId> {
+    /// The account of `handle`.
+    ///
+    /// # Errors
+    /// The anchor is stopped, or does not know it.
+    pub fn account(&self, handle: &str) -> Result<AccountId> {
         let handle: Handle = handle.parse()?;
         let account = self.broker()?.store().account_by_handle(&handle)?;
         Ok(account.context("find the account")?.id)

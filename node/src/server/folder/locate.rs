@@ -10,7 +10,7 @@ use http::HeaderValue;
 use super::body::{read_cached, read_whole};
 use super::listing::{self, Language};
 use super::negotiate::{BEGINNING_OCTETS, Coding, content_type, is_compressible, media_type};
-use super::open::{Entry, Manner, OpenFile, Version, behind_links, is_listed, open, respell};
+use super::open::{Entry, Manner, OpenFile, Root, Version, behind_links, is_listed, open, respell};
 use super::path::RequestPath;
 use super::refusal::Refusal;
 
@@ -94,15 +94,15 @@ impl Miss {
     }
 }
 
-/// Looks below `dir`. Blocks if the manner is patient, and never otherwise.
-pub(super) fn locate(dir: &Dir, wanted: &Wanted, manner: Manner) -> Result<Found, Miss> {
+/// Looks below `root`. Blocks if the manner is patient, and never otherwise.
+pub(super) fn locate(root: &Root, wanted: &Wanted, manner: Manner) -> Result<Found, Miss> {
     let relative = wanted.path.relative();
-    match locate_spelled(dir, &relative, wanted, manner) {
+    match locate_spelled(root, &relative, wanted, manner) {
         Err(Miss::Refused(Refusal::NotFound)) if manner == Manner::Cached => Err(Miss::WouldBlock),
         Err(Miss::Refused(Refusal::NotFound)) if !relative.is_ascii() => {
-            match respell(dir, &wanted.path) {
+            match respell(&root.dir, &wanted.path) {
                 Some(respelled) if respelled != relative => {
-                    locate_spelled(dir, &respelled, wanted, manner)
+                    locate_spelled(root, &respelled, wanted, manner)
                 }
                 Some(_) | None => Err(Miss::Refused(Refusal::NotFound)),
             }
@@ -112,17 +112,17 @@ pub(super) fn locate(dir: &Dir, wanted: &Wanted, manner: Manner) -> Result<Found
 }
 
 fn locate_spelled(
-    dir: &Dir,
+    root: &Root,
     relative: &str,
     wanted: &Wanted,
     manner: Manner,
 ) -> Result<Found, Miss> {
-    if wanted.exact && !stands_there(dir, relative, manner)? {
+    if wanted.exact && !stands_there(&root.dir, relative, manner)? {
         return Err(Miss::Refused(Refusal::NotFound));
     }
     if !wanted.path.is_directory() {
-        return match open(dir, relative, manner).map_err(|error| Miss::from_io(&error))? {
-            Entry::File(file) => located(dir, relative, file, wanted, manner).map(Found::File),
+        return match open(root, relative, manner).map_err(|error| Miss::from_io(&error))? {
+            Entry::File(file) => located(root, relative, file, wanted, manner).map(Found::File),
             Entry::Directory => Ok(Found::Directory),
         };
     }
@@ -131,12 +131,12 @@ fn locate_spelled(
     } else {
         format!("{relative}/{INDEX}")
     };
-    match open(dir, &index, manner) {
-        Ok(Entry::File(file)) => located(dir, &index, file, wanted, manner).map(Found::File),
+    match open(root, &index, manner) {
+        Ok(Entry::File(file)) => located(root, &index, file, wanted, manner).map(Found::File),
         Err(error) if Miss::from_io(&error) != Miss::Refused(Refusal::NotFound) => {
             Err(Miss::from_io(&error))
         }
-        Ok(Entry::Directory) | Err(_) => list(dir, relative, wanted, manner),
+        Ok(Entry::Directory) | Err(_) => list(root, relative, wanted, manner),
     }
 }
 
@@ -151,7 +151,7 @@ fn stands_there(dir: &Dir, relative: &str, manner: Manner) -> Result<bool, Miss>
     is_listed.map_err(|error| Miss::from_io(&error))
 }
 
-fn list(dir: &Dir, relative: &str, wanted: &Wanted, manner: Manner) -> Result<Found, Miss> {
+fn list(root: &Root, relative: &str, wanted: &Wanted, manner: Manner) -> Result<Found, Miss> {
     if manner == Manner::Cached {
         return Err(Miss::WouldBlock);
     }
@@ -163,16 +163,21 @@ fn list(dir: &Dir, relative: &str, wanted: &Wanted, manner: Manner) -> Result<Fo
     } else {
         format!("/{relative}/")
     };
-    let behind_link = behind_links(dir, relative)
-        .map_err(|error| Miss::from_io(&error))?
-        .map(|path| format!("{path}/"));
+    let dir = &root.dir;
+    let behind_link = behind_links(dir, relative).map_err(|error| Miss::from_io(&error))?;
+    let directory = behind_link.as_deref().unwrap_or(relative);
+    let is_home = root.homes.hold(dir, directory, manner);
+    if is_home.map_err(|error| Miss::from_io(&error))? {
+        return Err(Miss::Refused(Refusal::NotFound));
+    }
+    let behind_link = behind_link.map(|path| format!("{path}/"));
     let page = listing::page(dir, relative, &shown, wanted.dotfiles, language);
     page.map(|page| Found::Listing { page, behind_link })
         .map_err(Miss::Refused)
 }
 
 fn located(
-    dir: &Dir,
+    root: &Root,
     relative: &str,
     plain: OpenFile,
     wanted: &Wanted,
@@ -187,7 +192,7 @@ fn located(
     };
     let content_type = content_type(media, beginning.as_deref());
     let sibling = if compressible {
-        sibling(dir, relative, &plain, wanted, manner)?
+        sibling(root, relative, &plain, wanted, manner)?
     } else {
         None
     };
@@ -219,7 +224,7 @@ fn located(
 
 /// The best acceptable precompressed sibling, unless it is older than the file that it stands for.
 fn sibling(
-    dir: &Dir,
+    root: &Root,
     relative: &str,
     plain: &OpenFile,
     wanted: &Wanted,
@@ -227,7 +232,7 @@ fn sibling(
 ) -> Result<Option<(Coding, OpenFile)>, Miss> {
     let relative = plain.behind_link.as_deref().unwrap_or(relative);
     for coding in &wanted.codings {
-        match open(dir, &sibling_name(relative, *coding), manner) {
+        match open(root, &sibling_name(relative, *coding), manner) {
             // A link could lead to what has another price.
             Ok(Entry::File(file))
                 if file.behind_link.is_none()

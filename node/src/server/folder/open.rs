@@ -14,6 +14,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
+use super::homes::Homes;
 use super::path::{RequestPath, is_key, other_spellings};
 
 /// The state of a file's content: two equal versions are the same octets.
@@ -114,8 +115,16 @@ pub(super) enum Manner {
     Patient,
 }
 
-/// Opens `relative` below `dir`. What is neither a regular file nor a directory does not exist, nor does a secret key.
-pub(super) fn open(dir: &Dir, relative: &str, manner: Manner) -> io::Result<Entry> {
+/// A served folder, and what is known of homes below it.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) dir: Dir,
+    pub(super) homes: Homes,
+}
+
+/// Opens `relative` below `root`. What is neither a regular file nor a directory does not exist, nor does a secret key, nor what stands in a home.
+pub(super) fn open(root: &Root, relative: &str, manner: Manner) -> io::Result<Entry> {
+    let dir = &root.dir;
     let mut behind_link = None;
     if is_key(relative) {
         return Err(rustix::io::Errno::NOENT.into());
@@ -137,6 +146,15 @@ pub(super) fn open(dir: &Dir, relative: &str, manner: Manner) -> io::Result<Entr
         }
     };
     let metadata = file.metadata()?;
+    let real = behind_link.as_deref().unwrap_or(relative);
+    let directory = if metadata.is_dir() {
+        real
+    } else {
+        real.rsplit_once('/').map_or(".", |(parent, _)| parent)
+    };
+    if root.homes.hold(dir, directory, manner)? {
+        return Err(rustix::io::Errno::NOENT.into());
+    }
     if metadata.is_dir() {
         Ok(Entry::Directory)
     } else if metadata.is_file() {

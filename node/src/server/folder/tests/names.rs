@@ -302,8 +302,59 @@ async fn a_folder_that_is_not_there_is_named() {
     for name in ["missing", "file"] {
         let error =
             Folder::open(directory.path().join(name), FolderOptions::default()).unwrap_err();
-        let FolderError::Open { path, .. } = &error;
-        assert!(path.ends_with(name) && error.to_string().contains(name));
+        assert!(matches!(&error, FolderError::Open { path, .. } if path.ends_with(name)));
+        assert!(error.to_string().contains(name));
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_a_home_is_never_sent_whatever_leads_there() {
+    let yard = Yard::with(FolderOptions {
+        listing: true,
+        ..FolderOptions::default()
+    });
+    for name in [
+        ".local/node/device.key",
+        ".local/node/standing",
+        ".local/node/journal/0001.log",
+        "provider/issuer.key",
+        "provider/network.toml",
+        "provider/store/0001.log",
+        "provider/index.html",
+        "keys/device.key",
+        "keys/about.txt",
+        "plain.txt",
+    ] {
+        yard.write(name, name);
+    }
+    symlink(".local/node", yard.path("link")).unwrap();
+    symlink(".local/node/journal/0001.log", yard.path("log")).unwrap();
+    // Twice: once before anything is known of the directories, and once after.
+    for _ in 0..2 {
+        for path in [
+            "/link/standing",
+            "/link/journal/0001.log",
+            "/link/journal/",
+            "/link/",
+            "/link",
+            "/log",
+            "/provider",
+            "/provider/",
+            "/provider/network.toml",
+            "/provider/store/0001.log",
+            "/provider/store/",
+            "/keys/device.key",
+        ] {
+            let answer = yard.get(path, &[]).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        }
+        for path in ["/plain.txt", "/keys/about.txt", "/keys/", "/"] {
+            assert_eq!(yard.get(path, &[]).await.status, StatusCode::OK, "{path}");
+        }
+    }
+    for home in ["provider", "provider/store", "link/journal"] {
+        let refused = Folder::open(yard.path(home), FolderOptions::default()).unwrap_err();
+        assert!(matches!(refused, FolderError::Home { .. }), "{refused}");
     }
 }
 
