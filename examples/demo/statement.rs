@@ -210,7 +210,7 @@ fn billed(line: &BillLine) -> [String; 9] {
         line.entry.to_string(),
         line.site.to_string(),
         line.partner.to_string(),
-        Used::of(&line.counters, &line.free).to_string(),
+        Used::of(&line.priced, &line.free).to_string(),
         line.amount.to_string(),
         line.debit.to_string(),
         line.earned.to_string(),

@@ -102,7 +102,7 @@ pub enum Side {
     Sale,
 }
 
-/// What one grant came to. A grant under which nothing was counted has no line.
+/// What one grant came to. A grant under which nothing with a price was counted has no line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BillLine {
     /// The journal entry that settled it last.
@@ -119,7 +119,9 @@ pub struct BillLine {
     pub tariff: TariffHash,
     /// What was used, by rule.
     pub counters: Vec<Counters>,
-    /// What of it was free within quotas, by rule; trailing rules without free use are left out.
+    /// What of it has a price, by rule; trailing rules without any are left out.
+    pub priced: Vec<Counters>,
+    /// What of that was free within quotas, by rule; trailing rules without free use are left out.
     pub free: Vec<Quota>,
     /// What the counters cost.
     pub amount: Amount,

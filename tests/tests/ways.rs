@@ -116,7 +116,7 @@ async fn a_page_has_one_address_and_one_count_however_it_is_asked_for() {
     }
     let lines = street.settled(won(500)).await.unwrap();
     assert_eq!(
-        Used::of(&lines[0].counters, &lines[0].free).to_string(),
+        Used::of(&lines[0].priced, &lines[0].free).to_string(),
         "1 request"
     );
 }

@@ -16,12 +16,12 @@ use super::{
     policy::BILL_ROWS_MAX,
     progress,
     table::{self, Table},
-    terms,
-    view::{Fault, Order, View},
+    tariff, terms,
+    view::{Fault, Invariant, Order, View},
 };
 
 /// A page of at most `limit` lines ([`BILL_PAGE_MAX`] at most) that goes on where the page before said. A page may be short, even empty, and not
-/// be the last: grants that are not settled, or under which nothing was counted, have no line.
+/// be the last: grants that are not settled, or under which nothing with a price was counted, have no line.
 pub fn page(
     view: &impl View,
     account: &AccountId,
@@ -63,10 +63,15 @@ pub fn page(
 fn line(view: &impl View, account: &AccountId, grant: GrantId) -> Result<Option<BillLine>, Fault> {
     let terms = terms::existing(view, &grant)?;
     let progress = progress::get(view, &grant)?;
-    // A buyer that closes a grant it has not used signs for nothing.
-    let Some(best) = progress.best.filter(|best| !best.counters.is_empty()) else {
+    let Some(best) = progress.best else {
         return Ok(None);
     };
+    let tariff = tariff::get(view, &terms.tariff)?.ok_or(Invariant::RowExists(Table::Tariff))?;
+    let priced = rating::priced(tariff.claims(), &best.counters);
+    if priced.is_empty() {
+        // A buyer that closes a grant it has not used signs for nothing.
+        return Ok(None);
+    }
     let (side, partner) = if terms.buyer == *account {
         (Side::Purchase, &terms.seller)
     } else {
@@ -79,7 +84,8 @@ fn line(view: &impl View, account: &AccountId, grant: GrantId) -> Result<Option<
         partner: account::existing(view, partner)?.handle,
         site: terms.site_name()?,
         tariff: terms.tariff,
-        free: rating::free_within(&terms.quotas, &best.counters),
+        free: rating::free_within(&terms.quotas, &priced),
+        priced,
         counters: best.counters,
         amount: best.amount,
         debit: best.split.debit,

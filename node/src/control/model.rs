@@ -202,13 +202,13 @@ pub struct BillLineView {
     pub partner: String,
     /// The grant.
     pub grant: String,
-    /// What was bought, as people read it: only what was counted, and what of it was free.
+    /// What was bought, as people read it: what has a price, and what of it was free.
     pub used: String,
-    /// Counted requests, over all rules. What has no price by its rule is not counted, here and below.
+    /// Requests with a price, over all rules.
     pub requests: u64,
-    /// Content octets, over all rules.
+    /// Content octets with a price, over all rules.
     pub bytes: u64,
-    /// Milliseconds with a response open, over all rules.
+    /// Milliseconds with a price, over all rules.
     pub milliseconds: u64,
     /// Passes, over all rules.
     pub passes: u64,
@@ -258,7 +258,7 @@ impl From<Bill> for BillView {
 
 impl From<BillLine> for BillLineView {
     fn from(line: BillLine) -> Self {
-        let used = Used::of(&line.counters, &line.free);
+        let used = Used::of(&line.priced, &line.free);
         let (counted, free) = (used.counted(), used.free());
         Self {
             entry: line.entry,

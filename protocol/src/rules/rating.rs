@@ -146,6 +146,27 @@ pub fn rate(tariff: &Tariff, quotas: &[Quota], counters: &[Counters]) -> Result<
         .map_err(|_| Reject::AMOUNT_TOO_LARGE)
 }
 
+/// What of `counters` has a price under `tariff`, by rule; trailing rules without any are left out. It costs what `counters` cost: octets under a price
+/// for each request are counted too, and cost nothing.
+pub fn priced(tariff: &Tariff, counters: &[Counters]) -> Vec<Counters> {
+    let of = |price: Amount, count: u64| if price.is_zero() { 0 } else { count };
+    let priced = tariff
+        .rules
+        .iter()
+        .zip(counters)
+        .map(|(rule, used)| Counters {
+            requests: of(rule.per_request, used.requests),
+            bytes: of(rule.per_mib, used.bytes),
+            milliseconds: of(rule.per_minute, used.milliseconds),
+            passes: used.passes,
+        });
+    let mut priced: Vec<Counters> = priced.collect();
+    while priced.last() == Some(&Counters::default()) {
+        priced.pop();
+    }
+    priced
+}
+
 /// what of `counters` is free within `quotas`, one for each rule; trailing rules without free use are left out.
 pub fn free_within(quotas: &[Quota], counters: &[Counters]) -> Vec<Quota> {
     let free = quotas.iter().zip(counters).map(|(quota, used)| Quota {

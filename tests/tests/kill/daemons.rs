@@ -316,7 +316,7 @@ impl Yard {
             assert!(waits || sale.settled == sale.receipt.claims().amount);
         }
         // A buyer that closes what it has not used signs for nothing, which is on no bill.
-        sales.retain(|sale| !sale.receipt.claims().counters.is_empty());
+        sales.retain(|sale| !sale.receipt.claims().amount.is_zero());
         let settled = |sale: &HeldRow| (sale.receipt.claims().grant.to_string(), sale.settled);
         (!waits).then(|| sales.iter().map(settled).collect())
     }

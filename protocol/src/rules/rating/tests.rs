@@ -267,6 +267,9 @@ proptest! {
     #[test]
     fn r_21_what_is_not_free_costs_the_list_price((rules, quotas) in rules(), used in used()) {
         let tariff = tariff(rules);
+        if rate(&tariff, &quotas, &used).is_ok() {
+            prop_assert_eq!(rate(&tariff, &quotas, &priced(&tariff, &used)), rate(&tariff, &quotas, &used));
+        }
         let free = free_within(&quotas, &used);
         let mut rated = used.clone();
         for (one, free) in rated.iter_mut().zip(&free) {
