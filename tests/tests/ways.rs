@@ -53,13 +53,11 @@ async fn a_link_leads_to_no_file_of_another_price() {
     let answer = bob.open("alice", coded).await.unwrap();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(&body[..], b"free.txt", "a link in a sibling's place");
-    for path in [
-        "/paid/film",
-        "/paid/again",
-        "//paid/film",
-        "/x/../paid/film",
-        "/./paid/%66ilm",
-    ] {
+    for path in ["//paid/film", "/x/../paid/film", "/./paid/film"] {
+        let got = bob.get("alice", path).await.unwrap();
+        assert_eq!(got.headers[header::LOCATION], "/paid/film", "{path}");
+    }
+    for path in ["/paid/film", "/paid/again", "/paid/%66ilm"] {
         let refusal = bob.open("alice", get(path)).await.err();
         assert!(
             matches!(refusal, Some(FetchError::NotAgreed(_))),
