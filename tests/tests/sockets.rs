@@ -46,6 +46,20 @@ async fn a_websocket_paid_by_the_octet_ends_with_what_was_agreed_and_not_an_octe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_paid_by_the_minute_ends_with_the_time_that_was_agreed() {
+    let application = Application::start().await.unwrap();
+    let street = street(application, &["/quiet=60 KRW/min"]).await;
+    street.agreed("/quiet", won(2)).await.unwrap();
+    let mut socket = open(street.bob(), "/quiet").await;
+    let mut received = Vec::new();
+    socket.read_to_end(&mut received).await.ok();
+    assert!(received.is_empty(), "{received:?}");
+    let used = used_up(&street, won(2)).await;
+    assert_eq!(used.milliseconds, 2_000);
+    street.settled(won(2)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_application_on_a_unix_socket_is_served_like_any_other() {
     let folder = TempDir::new().unwrap();
     let application = Application::start_at(folder.path().join("app.sock")).unwrap();

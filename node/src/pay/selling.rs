@@ -385,6 +385,10 @@ impl Selling {
                 }
             }
         }
+        if entry.machine.has_transmit() {
+            // What time brings is said at once too: where nothing else happens, nobody else would look.
+            entry.frames.notify_one();
+        }
         let is_over = entry.machine.is_closed() && entry.streams == 0;
         if is_over {
             state.forget(session);

@@ -293,6 +293,11 @@ impl Seller {
         [counting, asking].into_iter().flatten().min()
     }
 
+    /// Whether a frame waits to be sent.
+    pub fn has_transmit(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// The next frame to send.
     pub fn poll_transmit(&mut self) -> Option<SellerFrame> {
         self.frames.pop_front()
