@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use http_body_util::BodyExt as _;
 use madang::{config::Raw, fetch::FetchError};
-use madang_protocol::amount::Amount;
+use madang_protocol::{amount::Amount, reject::Reject};
 use madang_tests::harness::{Street, World, eventually, folder, get, serving, sum, total, won};
 use tempfile::TempDir;
 
@@ -53,16 +53,32 @@ impl Cinema {
         (output.status.success(), complaint)
     }
 
-    /// What `madang` prints.
-    async fn says(&self, words: &[&str]) -> String {
+    async fn run(&self, words: &[&str]) -> std::process::Output {
         let mut command = tokio::process::Command::new(NODE);
         command
             .arg("--home")
             .arg(self.street.bob().home().path())
             .args(words);
-        let output = command.output().await.unwrap();
+        command.output().await.unwrap()
+    }
+
+    /// What `madang` prints.
+    async fn says(&self, words: &[&str]) -> String {
+        let output = self.run(words).await;
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What `madang` complains of.
+    async fn complains(&self, words: &[&str]) -> String {
+        let output = self.run(words).await;
+        assert!(!output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// What `madang` notes beside what it prints.
+    async fn notes(&self, words: &[&str]) -> String {
+        String::from_utf8(self.run(words).await.stderr).unwrap()
     }
 
     fn film(&self) -> std::path::PathBuf {
@@ -120,10 +136,13 @@ async fn a_day_whose_budget_is_used_up_is_named_and_no_agreement_raises_it() {
     raw.budget.per_day = Some("100 KRW".into());
     let cinema = Cinema::with(raw).await;
     let (is_done, complaint) = cinema.get("2000 KRW").await;
-    assert!(!is_done && complaint.contains("is used up"), "{complaint}");
+    assert!(
+        !is_done && complaint.contains("your budget of 100 KRW for today"),
+        "{complaint}"
+    );
     let (is_done, complaint) = cinema.get("2000 KRW").await;
     assert!(
-        !is_done && complaint.contains("budget for today") && complaint.contains("per_day"),
+        !is_done && complaint.contains("for today, over all") && complaint.contains("per_day"),
         "{complaint}"
     );
     let bob = cinema.street.bob();
@@ -133,6 +152,130 @@ async fn a_day_whose_budget_is_used_up_is_named_and_no_agreement_raises_it() {
         "{refusal:?}"
     );
     assert!(cinema.spent() <= won(100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_budgets_the_one_that_is_short_is_named() {
+    let site = TempDir::new().unwrap();
+    for name in ["free.txt", "1.html", "2.html", "3.html"] {
+        fs::write(site.path().join(name), name).unwrap();
+    }
+    fs::create_dir(site.path().join("club")).unwrap();
+    fs::write(site.path().join("club/index.html"), "members").unwrap();
+    let prices = ["/*.html=500 KRW", "/club/**=900 KRW/30d"];
+    let seller = serving(folder(site.path(), &prices));
+    let mut raw = Raw::default();
+    raw.budget.per_day = Some("1200 KRW".into());
+    let world = World::start().await.unwrap();
+    let street = Street::open(world, site, seller, raw, "/free.txt");
+    let cinema = Cinema {
+        street: street.await.unwrap(),
+        downloads: TempDir::new().unwrap(),
+    };
+    let film = cinema.film().to_str().unwrap().to_owned();
+    for (words, least) in [
+        (&["agree", "alice/1.html", "--max", "400 KRW"][..], "500"),
+        (&["agree", "alice/club/", "--max", "899.9 KRW"], "900"),
+        (
+            &["agree", "alice", "--max", "899 KRW", "--pass", "/club/"],
+            "900",
+        ),
+    ] {
+        let words: Vec<_> = std::iter::once("consent")
+            .chain(words.iter().copied())
+            .collect();
+        let complaint = cinema.complains(&words).await;
+        assert!(
+            complaint.contains("is less than alice/")
+                && complaint.contains(&format!("agree to {least} KRW at least")),
+            "{complaint}"
+        );
+    }
+    let complaint = cinema
+        .complains(&[
+            "get",
+            "alice/1.html",
+            "--pay",
+            "499 KRW",
+            "--force",
+            "-o",
+            &film,
+        ])
+        .await;
+    assert!(
+        complaint.contains("agree to 500 KRW at least"),
+        "{complaint}"
+    );
+    let complaint = cinema
+        .complains(&["consent", "agree", "alice", "--max", "2000 KRW"])
+        .await;
+    assert!(
+        complaint.contains("name a page of it with a price"),
+        "{complaint}"
+    );
+
+    let agree = ["consent", "agree", "alice/1.html", "--max", "700 KRW"];
+    cinema.says(&agree).await;
+    cinema
+        .says(&["get", "alice/1.html", "--force", "-o", &film])
+        .await;
+    let complaint = cinema
+        .complains(&["get", "alice/3.html", "--force", "-o", &film])
+        .await;
+    assert!(
+        complaint.contains("left of your budget for alice"),
+        "{complaint}"
+    );
+    let agree = ["consent", "agree", "alice/1.html", "--max", "2000 KRW"];
+    cinema.says(&agree).await;
+    cinema
+        .says(&["get", "alice/2.html", "--force", "-o", &film])
+        .await;
+    let complaint = cinema
+        .complains(&["get", "alice/3.html", "--force", "-o", &film])
+        .await;
+    assert!(
+        complaint.contains("than the 200 KRW that are left of your budget of 1200 KRW for today"),
+        "{complaint}"
+    );
+    for words in [&["consent", "list"][..], &["wallet"]] {
+        let notes = cinema.notes(words).await;
+        assert!(
+            notes.contains("today 1000 of 1200 KRW are spent"),
+            "{notes}"
+        );
+    }
+    let status = cinema.says(&["status"]).await;
+    assert!(status.contains("1000 of 1200 KRW spent"), "{status}");
+    let status: serde_json::Value =
+        serde_json::from_str(&cinema.says(&["status", "--json"]).await).unwrap();
+    assert_eq!(status["today"]["spent"], "1000");
+    assert_eq!(status["today"]["budget"], "1200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_that_needs_credit_while_the_anchor_is_away_says_that_it_is_away() {
+    let mut cinema = Cinema::with(Raw::default()).await;
+    cinema.street.agreed("/film.bin", won(150)).await.unwrap();
+    let opened = cinema.street.bob().open("alice", get("/film.bin")).await;
+    let mut body = opened.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    cinema.street.world.stop_anchor().await.unwrap();
+    cinema.street.agreed("/film.bin", won(5_000)).await.unwrap();
+    let ended = loop {
+        match body.frame().await {
+            Some(Ok(_)) => {}
+            other => break other,
+        }
+    };
+    let error = ended.unwrap().unwrap_err();
+    let reject = error.get_ref().and_then(|inner| inner.downcast_ref());
+    assert_eq!(reject, Some(&Reject::ANCHOR_UNREACHABLE), "{error}");
+    let (is_done, complaint) = cinema.get_unasked().await;
+    assert!(
+        !is_done && complaint.contains("the anchor cannot be reached"),
+        "{complaint}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,7 +182,7 @@ pub struct Bill {
 pub enum Consent {
     /// Agree to pay a site, at its prices of now
     Agree {
-        /// The site, or a page of it with a price, such as alice/reports/1
+        /// A page of the site with a price, such as alice/reports/1: its whole price list is agreed to
         site: String,
         /// At most this in all, tax included, such as '2000 KRW'
         #[arg(long, value_name = "AMOUNT")]

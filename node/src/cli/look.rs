@@ -128,6 +128,7 @@ pub(super) async fn wallet(home: &Home, json: bool) -> Result<(), Failure> {
         row("can be spent now", &wallet.available),
         row("earned, not paid out", &wallet.earned),
     ]);
+    note_today(&Client::new(home)).await;
     if let Some(tax) = &wallet.tax_on_top {
         out::note(format!(
             "prices are without the tax of {tax} that comes on top of them; what is held and what can be spent are with it"
@@ -203,8 +204,12 @@ pub(super) async fn consents(home: &Home, json: bool) -> Result<(), Failure> {
         out::note("you have agreed to pay nobody");
     }
     let row = |one: &ConsentStatus| {
+        let due = match one.due.as_str() {
+            "0" => String::new(),
+            due => format!(" (and {due} for what is not signed for yet)"),
+        };
         let spent = format!(
-            "{} of {} {}{}",
+            "{} of {} {}{}{due}",
             one.spent,
             one.budget,
             one.currency,
@@ -213,6 +218,7 @@ pub(super) async fn consents(home: &Home, json: bool) -> Result<(), Failure> {
         vec![one.site.clone(), spent, format!("since {}", one.since)]
     };
     out::table(&consents.iter().map(row).collect::<Vec<_>>());
+    note_today(&Client::new(home)).await;
     if !consents.is_empty() {
         out::note("each new agreement counts from zero; `madang bill` shows all that was paid");
     }
@@ -251,7 +257,26 @@ pub(super) async fn agree(
         agreed.currency,
         included(&agreed)
     ));
+    if agreed.due != "0" {
+        out::note(format!(
+            "{} {} of it are for what was received before and is not signed for yet",
+            agreed.due, agreed.currency
+        ));
+    }
     Ok(())
+}
+
+/// Says what today has cost; a daemon that does not say so is none that buys.
+async fn note_today(client: &Client) {
+    let Ok(status) = client.get::<Status>("/v1/status").await else {
+        return;
+    };
+    if let Some(today) = status.today {
+        out::note(format!(
+            "today {} of {} {} are spent, over all sites; per_day under [budget] in madang.toml sets it",
+            today.spent, today.budget, status.currency
+        ));
+    }
 }
 
 /// What the amounts are, where prices do not contain the tax.
@@ -286,7 +311,14 @@ pub(super) async fn status(home: &Home, json: bool) -> Result<(), Failure> {
     let refusal = status
         .refusal
         .map_or(String::new(), |why| format!(": {why}"));
+    let today = status.today.map(|today| {
+        format!(
+            "{} of {} {} spent, over all sites",
+            today.spent, today.budget, status.currency
+        )
+    });
     out::table(&[
+        row("today", today.unwrap_or_else(|| "nothing is bought".into())),
         row(
             "account",
             format!(

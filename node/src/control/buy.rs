@@ -78,6 +78,7 @@ pub(super) async fn fetch(
         ) => quote,
         Err(error) => return Err(error.into()),
     };
+    enough(&quote, budget, false)?;
     shop.agree(agreement(&*shop, &quote, budget, false)).await?;
     let request = request(&wanted.path, &headers)?;
     paid(&node, &shop, site, request).await
@@ -91,9 +92,8 @@ async fn paid(
 ) -> Result<Response, Problem> {
     let fetched = shop.fetch(site.clone(), request, Paying::AsAgreed).await;
     let response = fetched.map_err(|error| {
-        if let FetchError::OverBudget(quote) = &error {
-            let money = (quote.tariff.currency, quote.tax);
-            return ended(&**shop, &site, money, Reject::BUDGET_EXCEEDED);
+        if let FetchError::DayUsedUp(quote) = &error {
+            return over_day(&**shop, quote.tariff.currency, Some(&costs(quote)));
         }
         error.into()
     })?;
@@ -120,9 +120,16 @@ pub(super) async fn agree(
             | FetchError::TariffChanged(quote)
             | FetchError::OverBudget(quote),
         ) => quote,
+        Ok(response) if response.status() == StatusCode::NOT_FOUND => {
+            let title = format!(
+                "{site} has nothing at {path}; name a page of it with a price, as in {site}/PATH"
+            );
+            return Err(Problem::new(StatusCode::NOT_FOUND, "not-found", title));
+        }
         Ok(_) => {
-            let title =
-                format!("{site}{path} is free; name a page with a price, as in {site}/PATH");
+            let title = format!(
+                "{site}{path} is free; name a page of it with a price, as in {site}/PATH: the agreement is then for the whole site"
+            );
             return Err(Problem::new(StatusCode::CONFLICT, "free", title));
         }
         Err(error) => return Err(error.into()),
@@ -135,6 +142,7 @@ pub(super) async fn agree(
         );
         return Err(Problem::new(StatusCode::CONFLICT, "no-pass", title));
     }
+    enough(&quote, budget, command.pass)?;
     shop.agree(agreement(&*shop, &quote, budget, command.pass))
         .await?;
     let mine = shop
@@ -208,6 +216,47 @@ fn money(node: &Node, site: &SiteName, text: &str) -> Result<Amount, Problem> {
     Ok(money.amount)
 }
 
+/// Whether `budget` is as much as the path costs at least.
+fn enough(quote: &Quote, budget: Amount, by_pass: bool) -> Result<(), Problem> {
+    let least = quote.least(by_pass);
+    if budget >= least {
+        return Ok(());
+    }
+    let title = format!(
+        "{budget} {currency} is less than {}{} costs ({}); agree to {least} {currency} at least{}",
+        quote.site,
+        quote.path,
+        costs(quote),
+        included(quote.tax),
+        currency = quote.tariff.currency,
+    );
+    Err(Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "amount-wrong",
+        title,
+    ))
+}
+
+/// What today's budget says, of something at this price or of what has begun.
+fn over_day(shop: &dyn Shop, currency: Currency, price: Option<&str>) -> Problem {
+    let today = shop.today();
+    let budget = format!(
+        "your budget of {} {currency} for today, over all sites",
+        today.budget
+    );
+    let happened = match price {
+        Some(price) => format!(
+            "this costs more ({price}) than the {} {currency} that are left of {budget}",
+            today.left()
+        ),
+        None => format!("{budget}, is used up"),
+    };
+    let title = format!(
+        "{happened}; it begins anew at midnight UTC, and per_day under [budget] in madang.toml raises it"
+    );
+    Problem::new(StatusCode::PAYMENT_REQUIRED, "day-budget-exceeded", title)
+}
+
 /// A pass is bought when that is asked for, or when nothing else opens the path.
 fn agreement(shop: &dyn Shop, quote: &Quote, budget: Amount, buy_pass: bool) -> Agreement {
     let rule = quote.tariff.rules.get(quote.rule);
@@ -269,18 +318,31 @@ fn ended(
 ) -> Problem {
     let standing = shop.standing();
     let mine = standing.iter().find(|one| one.agreement.site == *site);
-    match mine {
-        Some(mine) if reject == Reject::BUDGET_EXCEEDED => Problem::new(
+    match (reject, mine) {
+        (Reject::BUDGET_EXCEEDED, Some(mine)) if shop.today().left() < mine.left() => {
+            over_day(shop, currency, None)
+        }
+        (Reject::BUDGET_EXCEEDED, Some(mine)) => Problem::new(
             StatusCode::PAYMENT_REQUIRED,
             reject.slug(),
             // What was spent is known a second later, when the last receipt is signed.
             format!(
-                "the budget of {} {currency}{} for {site}, or the one for today, is used up; the same command with --pay AMOUNT goes on",
+                "the budget of {} {currency}{} for {site} is used up; the same command with --pay AMOUNT goes on",
                 mine.agreement.budget,
                 included(tax)
             ),
         ),
-        Some(_) | None => reject.into(),
+        (Reject::ANCHOR_UNREACHABLE, _) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            reject.slug(),
+            "the anchor cannot be reached, and this needs new credit to go on; the same command goes on when it is back",
+        ),
+        (Reject::CREDIT_INSUFFICIENT, _) => Problem::new(
+            StatusCode::PAYMENT_REQUIRED,
+            reject.slug(),
+            "the wallet holds nothing more for this; `madang wallet` shows it, your provider tops it up, and the same command goes on",
+        ),
+        _ => reject.into(),
     }
 }
 
@@ -343,17 +405,19 @@ impl From<FetchError> for Problem {
                 StatusCode::PAYMENT_REQUIRED,
                 "budget-exceeded",
                 format!(
-                    "this would exceed your budget for {} ({}); agree to more with --pay AMOUNT{}",
-                    quote.site,
+                    "this costs more ({}) than what is left of your budget for {}; agree to more with --pay AMOUNT{}",
                     costs(&quote),
+                    quote.site,
                     included(quote.tax)
                 ),
             ),
-            FetchError::DayUsedUp(_) => new(
+            FetchError::DayUsedUp(quote) => new(
                 StatusCode::PAYMENT_REQUIRED,
-                "budget-exceeded",
-                "your budget for today is used up, over all sites; it begins anew at midnight UTC, and per_day under [budget] in madang.toml raises it"
-                    .into(),
+                "day-budget-exceeded",
+                format!(
+                    "this costs more ({}) than what is left of your budget for today, over all sites; it begins anew at midnight UTC, and per_day under [budget] in madang.toml raises it",
+                    costs(&quote)
+                ),
             ),
             FetchError::NoCredit(quote) => new(
                 StatusCode::PAYMENT_REQUIRED,

@@ -39,6 +39,8 @@ pub struct Status {
     pub admission: String,
     /// Why the anchor refuses this device, where it does.
     pub refusal: Option<String>,
+    /// What today has cost, over all sites, and may cost at most; `None` where this node does not buy.
+    pub today: Option<TodayStatus>,
     /// The anchor's address.
     pub anchor: String,
     /// When it last admitted this device.
@@ -100,6 +102,15 @@ pub struct Agree {
     pub path: Option<String>,
     /// Buy the pass of that price.
     pub pass: bool,
+}
+
+/// The budget of the day, tax included; it begins anew at midnight UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TodayStatus {
+    /// What was signed for, and what was received and is not signed for yet.
+    pub spent: String,
+    /// The most that is spent in a day: `per_day` under `[budget]`.
+    pub budget: String,
 }
 
 /// `GET /v1/consents`

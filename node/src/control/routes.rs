@@ -13,7 +13,9 @@ use serde::Deserialize;
 
 use super::{
     Problem, buy,
-    model::{self, BillView, SiteListed, SiteStatus, Sites, Status, Unserve, WalletView},
+    model::{
+        self, BillView, SiteListed, SiteStatus, Sites, Status, TodayStatus, Unserve, WalletView,
+    },
 };
 use crate::{
     app::{Admission, Node, check_site},
@@ -79,6 +81,13 @@ async fn status(State(node): State<Arc<Node>>) -> Json<Status> {
         tax_on_top: standing.descriptor.tax.on_top().map(|tax| tax.to_string()),
         admission: admission.into(),
         refusal,
+        today: node.shop.get().map(|shop| {
+            let today = shop.today();
+            TodayStatus {
+                spent: today.spent.to_string(),
+                budget: today.budget.to_string(),
+            }
+        }),
         anchor: node.client.endpoint().address().to_string(),
         anchor_reached: standing.anchor_reached.map(|time| time.to_string()),
         passport_expires: standing

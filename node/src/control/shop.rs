@@ -5,7 +5,7 @@ use http::{Request, Response};
 use madang_protocol::name::SiteName;
 
 use crate::{
-    fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Standing},
+    fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Standing, Today},
     web::Body,
 };
 
@@ -27,6 +27,9 @@ pub trait Shop: Send + Sync + 'static {
 
     /// See [`Consents::standing`].
     fn standing(&self) -> Vec<Standing>;
+
+    /// See [`Consents::today`].
+    fn today(&self) -> Today;
 }
 
 /// A [`Shop`] of its two parts.
@@ -61,5 +64,9 @@ impl<F: Fetch, C: Consents> Shop for ShopOf<F, C> {
 
     fn standing(&self) -> Vec<Standing> {
         self.consents.standing()
+    }
+
+    fn today(&self) -> Today {
+        self.consents.today()
     }
 }

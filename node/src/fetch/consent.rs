@@ -64,6 +64,30 @@ pub struct Standing {
     pub since: UnixMillis,
 }
 
+/// What all sites together cost today, and may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Today {
+    /// What leaves the wallet for what was signed for today, and for what was received and is not signed for yet.
+    pub spent: Amount,
+    /// The most that may leave it in a day.
+    pub budget: Amount,
+}
+
+impl Today {
+    /// What is left of it.
+    pub fn left(&self) -> Amount {
+        self.budget.saturating_sub(self.spent)
+    }
+}
+
+impl Standing {
+    /// What is left of the site's own budget.
+    pub fn left(&self) -> Amount {
+        let counted = self.spent.saturating_add(self.due);
+        self.agreement.budget.saturating_sub(counted)
+    }
+}
+
 /// Why an agreement was not kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentError {
@@ -107,6 +131,9 @@ pub trait Consents: Clone + Send + Sync + 'static {
 
     /// All agreements, in the order of their sites.
     fn standing(&self) -> Vec<Standing>;
+
+    /// What today has cost, over all sites.
+    fn today(&self) -> Today;
 
     /// What a consent page proposes as budget.
     fn budget_proposed(&self) -> Amount;

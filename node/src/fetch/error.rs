@@ -1,9 +1,11 @@
 //! Why a site could not be fetched, told apart as far as a visitor can do something different about it.
 
 use madang_protocol::{
+    amount::Amount,
     name::SiteName,
     record::{network::Tax, passport::Passport, tariff::Tariff},
     reject::Reject,
+    rules::settlement::debit_of,
     sealed::Sealed,
     time::UnixMillis,
 };
@@ -29,6 +31,20 @@ pub struct Quote {
     pub path: String,
 }
 
+impl Quote {
+    /// The least budget with which the path can be had at all, tax included; by its pass, or without.
+    pub fn least(&self, by_pass: bool) -> Amount {
+        let Some(rule) = self.tariff.rules.get(self.rule) else {
+            return Amount::ZERO;
+        };
+        let price = match rule.pass {
+            Some(pass) if by_pass || rule.is_pass_only() => pass.price,
+            Some(_) | None => rule.per_request,
+        };
+        debit_of(price, self.tax)
+    }
+}
+
 /// Why there is no answer from the site itself.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FetchError {
@@ -44,11 +60,11 @@ pub enum FetchError {
     /// It costs something and the visitor has not agreed.
     #[error("this has a price, and nobody agreed to pay it")]
     NotAgreed(Box<Quote>),
-    /// It would exceed the visitor's budget for the site or for the day.
-    #[error("this would exceed the budget")]
+    /// It costs more than what is left of the visitor's budget for the site.
+    #[error("this costs more than what is left of the budget for the site")]
     OverBudget(Box<Quote>),
-    /// The visitor's budget for the day is used up, over all sites.
-    #[error("the budget for today is used up")]
+    /// It costs more than what is left of the visitor's budget for the day, over all sites.
+    #[error("this costs more than what is left of the budget for today")]
     DayUsedUp(Box<Quote>),
     /// The wallet does not hold enough.
     #[error("the wallet does not hold enough")]

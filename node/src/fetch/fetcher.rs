@@ -21,7 +21,6 @@ use tokio::sync::watch;
 use super::{
     Fetch, FetchError, Paying, Quote,
     answer::{cleaned, is_problem, numbered, own_fault, problem_code},
-    error::failure,
     tariffs::Tariffs,
     uploaded::{Upload, Uploaded},
 };
@@ -150,7 +149,7 @@ impl Fetcher {
                 Err(error) => {
                     return match self.without_paying(located, asking, &quote).await {
                         Some(response) => Ok(Outcome::Answered(response)),
-                        None => Err(failure(error, quote)),
+                        None => Err(self.unbought(error, quote)),
                     };
                 }
             };
@@ -158,13 +157,13 @@ impl Fetcher {
                 None => Upload::free(empty()),
                 Some(body) => match paid.upload(body, rule) {
                     Ok(body) => Upload::bought(body),
-                    Err(error) => return Err(failure(error, quote)),
+                    Err(error) => return Err(self.unbought(error, quote)),
                 },
             };
             let response = match self.send(located, asking, upload, Some(&paid)).await {
                 Ok(response) => response,
                 Err(FetchError::Refused(reject)) => {
-                    return Err(failure(BuyError::from(reject), quote));
+                    return Err(self.unbought(BuyError::from(reject), quote));
                 }
                 Err(error) => return Ok(Outcome::Gone(error)),
             };
@@ -174,7 +173,7 @@ impl Fetcher {
                     Err(BuyError::Refused(Reject::GRANT_EXHAUSTED)) if asking.is_repeatable() => {
                         refused = Reject::GRANT_EXHAUSTED;
                     }
-                    Err(error) => return Err(failure(error, quote)),
+                    Err(error) => return Err(self.unbought(error, quote)),
                 }
             } else {
                 refused = problem_code(response).await;
@@ -184,7 +183,7 @@ impl Fetcher {
             } else if paid.is_by_pass() {
                 drop(paid);
                 if let Err(error) = self.show_pass(located, &quote).await {
-                    return Err(failure(error, quote));
+                    return Err(self.unbought(error, quote));
                 }
             }
             if refused == Reject::TARIFF_CHANGED {
@@ -193,7 +192,7 @@ impl Fetcher {
             if refused == Reject::GRANT_EXHAUSTED
                 && let Err(error) = self.more(located, &quote).await
             {
-                return Err(failure(error, quote));
+                return Err(self.unbought(error, quote));
             }
             if !asking.is_repeatable() {
                 // The application may have acted on it: it is not asked twice.

@@ -4,10 +4,12 @@
 //! still good. Nothing is signed for any of it.
 
 use http::{Response, StatusCode};
+use madang_protocol::reject::Reject;
 
 use super::{
-    Quote,
+    FetchError, Quote,
     answer::cleaned,
+    error::failure,
     fetcher::{Asking, Fetcher, Outcome, counted, empty, head_of, seller},
     uploaded::Upload,
 };
@@ -33,6 +35,24 @@ impl Fetcher {
             Ok(Outcome::Answered(response)) => Some(response),
             Ok(Outcome::Gone(_)) | Err(_) => None,
         }
+    }
+
+    /// What a visitor is told of `error`; of two budgets, the one that has less left.
+    pub(super) fn unbought(&self, error: BuyError, quote: Quote) -> FetchError {
+        let is_by_day = || {
+            let buying = self.buying.as_ref();
+            buying.is_some_and(|buying| buying.is_limited_by_day(&quote.site))
+        };
+        let is_over = matches!(
+            error,
+            BuyError::OverBudget | BuyError::Refused(Reject::BUDGET_EXCEEDED)
+        );
+        let error = if is_over && is_by_day() {
+            BuyError::DayUsedUp
+        } else {
+            error
+        };
+        failure(error, quote)
     }
 
     /// What was bought by the request before. What octets or minutes are paid for costs as much again, and cannot be had.

@@ -58,3 +58,26 @@ pub(super) fn over_budget(reject: Reject) -> BuyError {
         BuyError::Refused(reject)
     }
 }
+
+/// A new grant is for as much as is left of the budget: what it has no room for, the budget has none for.
+pub(super) fn out_of_grant(reject: Reject) -> Reject {
+    if reject == Reject::GRANT_EXHAUSTED {
+        Reject::BUDGET_EXCEEDED
+    } else {
+        reject
+    }
+}
+
+/// Why nothing follows a grant that is used up, as its buyer is told.
+pub(super) fn unfollowed(error: &BuyError) -> Reject {
+    match error {
+        BuyError::NoCredit => Reject::CREDIT_INSUFFICIENT,
+        BuyError::AnchorAway => Reject::ANCHOR_UNREACHABLE,
+        BuyError::NotAgreed | BuyError::OverBudget | BuyError::DayUsedUp => Reject::BUDGET_EXCEEDED,
+        BuyError::TariffChanged => Reject::TARIFF_CHANGED,
+        BuyError::Refused(reject) => *reject,
+        BuyError::Stalled | BuyError::Unreachable(_) | BuyError::Store(_) | BuyError::Closed => {
+            Reject::GRANT_EXHAUSTED
+        }
+    }
+}

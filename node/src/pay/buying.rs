@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     BuyError, Paid, Wallet,
-    buy_error::over_budget,
+    buy_error::{out_of_grant, over_budget},
     frames::{FrameReader, ReadError, write_all},
     granting::crumb,
     leftover::hear_goodbye,
@@ -160,6 +160,12 @@ impl Buying {
             return Err(BuyError::Refused(Reject::STORE_FULL));
         }
         let is_chosen = passes.contains(&rule);
+        let pass = priced.and_then(|priced| priced.pass).filter(|_| is_chosen);
+        if pass.is_some_and(|pass| left < debit_of(pass.price, self.tax()))
+            && !self.has_had_pass(seller, rule, since)?
+        {
+            return Err(BuyError::OverBudget);
+        }
         if is_chosen {
             if self.has_had_pass(seller, rule, since)? {
                 // It has ended, and another one is another decision.
@@ -182,7 +188,8 @@ impl Buying {
                 // The grant in use was for less than this pass: the next one is for it.
                 Err(Reject::GRANT_EXHAUSTED) => {
                     self.followed(&purchase, seller, rule, left).await?;
-                    self.buy_pass_once(seller, &purchase, rule)
+                    let bought = self.buy_pass_once(seller, &purchase, rule);
+                    bought.map_err(out_of_grant)
                 }
                 other => other,
             };
@@ -192,6 +199,11 @@ impl Buying {
         }
         drop(setup);
         Ok(Paid::new(purchase, session))
+    }
+
+    /// Whether it is the day's budget, rather than the site's, that has least left.
+    pub fn is_limited_by_day(&self, site: &SiteName) -> bool {
+        self.0.parts.wallet.is_limited_by_day(site)
     }
 
     /// Whether a pass of `rule` was bought since `since`.

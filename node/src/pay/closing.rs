@@ -7,13 +7,14 @@ use madang_protocol::{
     amount::Amount,
     ids::GrantId,
     record::{receipt::Receipt, request::CloseGrant},
-    reject::Fault,
+    reject::{Fault, Reject},
     sealed::{Sealed, Unverified},
     session::buyer::final_after,
 };
 
 use super::{
     BuyError, Buying,
+    buy_error::unfollowed,
     forgetting::{Forgetting, forget_purchases},
     purchase::Purchase,
     wallet::Allowance,
@@ -80,8 +81,13 @@ impl Buying {
             return Ok(());
         };
         let followed = self.present_successor(purchase, predecessor).await;
-        if !matches!(followed, Ok(true)) {
-            purchase.no_successor(predecessor);
+        let why = match &followed {
+            Ok(true) => None,
+            Ok(false) => Some(Reject::BUDGET_EXCEEDED),
+            Err(error) => Some(unfollowed(error)),
+        };
+        if let Some(why) = why {
+            purchase.no_successor(predecessor, why);
         }
         followed.map(|_| ())
     }

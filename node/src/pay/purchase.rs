@@ -68,6 +68,8 @@ pub(super) struct State {
     pub(super) ready: Option<GrantId>,
     /// A grant that has to be followed by another.
     pub(super) wants_successor: Option<GrantId>,
+    /// Why the grant in use is not followed by another.
+    unfollowed: Option<Reject>,
     /// Grants whose final receipts went out on the stream that is attached: the seller holds them once it says goodbye.
     pub(super) finals: Vec<GrantId>,
     /// What the seller refused last.
@@ -122,6 +124,7 @@ impl Purchase {
             tariff: None,
             ready: None,
             wants_successor: None,
+            unfollowed: None,
             finals: Vec::new(),
             refused: None,
             open: 0,
@@ -207,8 +210,9 @@ impl Purchase {
         self.with(|machine, _| machine.present_grant(grant, tariff, latest))
     }
 
-    /// There is no successor of `grant` now.
-    pub(super) fn no_successor(&self, grant: GrantId) {
+    /// There is no successor of `grant` now, and why.
+    pub(super) fn no_successor(&self, grant: GrantId, why: Reject) {
+        self.state.lock().unfollowed = Some(why);
         self.with(|machine, now| machine.handle_no_successor(grant, now));
     }
 
@@ -415,7 +419,10 @@ impl Purchase {
                 state.passport = Some(passport);
                 state.tariff = Some(tariff);
             }
-            BuyerEvent::Ready(grant) => state.ready = Some(grant),
+            BuyerEvent::Ready(grant) => {
+                state.ready = Some(grant);
+                state.unfollowed = None;
+            }
             BuyerEvent::Signed(receipt) => {
                 events.push(Event::ReceiptSigned(receipt.to_unverified()))
             }
@@ -431,6 +438,11 @@ impl Purchase {
                 self.errands.notify_one();
             }
             BuyerEvent::UsedUp { responses, reason } => {
+                // That a grant is used up tells nobody what to do: that there is no other has a reason.
+                let unfollowed = state
+                    .unfollowed
+                    .filter(|_| reason == Reject::GRANT_EXHAUSTED);
+                let reason = unfollowed.unwrap_or(reason);
                 for response in responses {
                     if state.given_up.insert(response, reason).is_none() {
                         tracing::info!(site = %self.site, slug = reason.slug(), "a response ends early: nothing is left to pay for it, and no more is to be had");

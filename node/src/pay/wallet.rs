@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use crate::{
     clock::Clock,
     config::Budgets,
-    fetch::{Agreement, BUDGET_MAX, ConsentError, Consents, Standing},
+    fetch::{Agreement, BUDGET_MAX, ConsentError, Consents, Standing, Today},
     store::{AgreementRow, Event, NodeStore, StoreError},
 };
 
@@ -102,6 +102,14 @@ impl Wallet {
             unsigned.insert(session, (site.clone(), more));
         }
         answer
+    }
+
+    /// Whether less is left of the day's budget than of the site's.
+    pub(super) fn is_limited_by_day(&self, site: &SiteName) -> bool {
+        let standing = self.standing().into_iter();
+        let mut own = standing.filter(|one| one.agreement.site == *site);
+        own.next()
+            .is_some_and(|standing| self.today().left() < standing.left())
     }
 
     /// A session is forgotten.
@@ -216,6 +224,20 @@ impl Consents for Wallet {
             standing(row, due)
         };
         rows.into_iter().map(standing).collect()
+    }
+
+    fn today(&self) -> Today {
+        let unsigned = self.0.unsigned.lock();
+        let signed = self.0.store.spent_on(self.0.clock.now().day());
+        let signed = signed.unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "read what today has cost");
+            self.0.budgets.per_day
+        });
+        Today {
+            spent: signed.saturating_add(sum(unsigned.values())),
+            budget: self.0.budgets.per_day,
+        }
     }
 
     fn budget_proposed(&self) -> Amount {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use madang_protocol::{amount::Amount, rules::settlement::debit_of};
+use madang_protocol::amount::Amount;
 
 use super::{
     failure::{self, Reader},
@@ -17,7 +17,7 @@ use super::{
     words::Language,
 };
 use crate::{
-    fetch::{Agreement, BUDGET_MAX, ConsentError, Consents, Quote},
+    fetch::{Agreement, BUDGET_MAX, ConsentError, Consents},
     web::Body,
 };
 
@@ -105,7 +105,7 @@ impl<C: Consents> Desk<C> {
                 ));
             }
         };
-        if budget < least(&question.quote, wants_pass) {
+        if budget < question.quote.least(wants_pass) {
             return again(language.say(
                 "That is less than this page costs, tax included.",
                 "세금을 포함한 이 페이지의 가격보다 적은 금액입니다.",
@@ -182,18 +182,6 @@ fn is_window(headers: &HeaderMap) -> bool {
     headers
         .get("sec-fetch-dest")
         .is_none_or(|dest| dest.as_bytes() == b"document")
-}
-
-/// The least budget with which the page can be had at all, tax included.
-fn least(quote: &Quote, wants_pass: bool) -> Amount {
-    let Some(rule) = quote.tariff.rules.get(quote.rule) else {
-        return Amount::ZERO;
-    };
-    let price = match rule.pass {
-        Some(pass) if wants_pass => pass.price,
-        Some(_) | None => rule.per_request,
-    };
-    debit_of(price, quote.tax)
 }
 
 fn ask(

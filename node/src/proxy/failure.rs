@@ -174,9 +174,8 @@ fn class(error: &FetchError) -> (StatusCode, &'static str) {
         FetchError::UnknownSite => (StatusCode::NOT_FOUND, "site-unknown"),
         FetchError::Offline { .. } => (StatusCode::SERVICE_UNAVAILABLE, "owner-offline"),
         FetchError::NotAgreed(_) => (StatusCode::PAYMENT_REQUIRED, Reject::CONSENT_NEEDED.slug()),
-        FetchError::OverBudget(_) | FetchError::DayUsedUp(_) => {
-            (StatusCode::PAYMENT_REQUIRED, Reject::BUDGET_EXCEEDED.slug())
-        }
+        FetchError::OverBudget(_) => (StatusCode::PAYMENT_REQUIRED, Reject::BUDGET_EXCEEDED.slug()),
+        FetchError::DayUsedUp(_) => (StatusCode::PAYMENT_REQUIRED, "day-budget-exceeded"),
         FetchError::NoCredit(_) => (
             StatusCode::PAYMENT_REQUIRED,
             Reject::CREDIT_INSUFFICIENT.slug(),
@@ -251,10 +250,13 @@ fn words(
             ),
         ),
         FetchError::OverBudget(_) => plain(
-            say("Your budget is used up", "예산을 다 썼습니다"),
             say(
-                "This page costs more than what is left of your budget for this site or for today.",
-                "이 사이트 또는 오늘의 예산에 남은 금액보다 비싼 페이지입니다.",
+                "Over your budget for this site",
+                "이 사이트의 예산을 넘습니다",
+            ),
+            say(
+                "This page costs more than what is left of your budget for this site.",
+                "이 사이트의 예산에 남은 금액보다 비싼 페이지입니다.",
             ),
             say(
                 "Open the page itself in the browser's window to agree again.",
@@ -262,13 +264,10 @@ fn words(
             ),
         ),
         FetchError::DayUsedUp(_) => plain(
+            say("Over your budget for today", "오늘의 예산을 넘습니다"),
             say(
-                "Your budget for today is used up",
-                "오늘의 예산을 다 썼습니다",
-            ),
-            say(
-                "What all sites together may cost in one day has been spent. Nothing more is paid today; free pages go on.",
-                "하루 동안 모든 사이트에 쓸 수 있는 금액을 다 썼습니다. 오늘은 더 결제되지 않으며, 무료 페이지는 계속 볼 수 있습니다.",
+                "This page costs more than what is left of what all sites together may cost in one day. Free pages go on.",
+                "하루 동안 모든 사이트에 쓸 수 있는 금액 가운데 남은 금액보다 비싼 페이지입니다. 무료 페이지는 계속 볼 수 있습니다.",
             ),
             say(
                 "It begins anew at midnight UTC. To raise it, set per_day under [budget] in madang.toml and start the program again.",

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BoundAddresses, Listeners, Proxy, failure, look, rebuild::Unfit};
 use crate::{
-    fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Quote, Standing},
+    fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Quote, Standing, Today},
     web::{Body, BoxDuplex, Tunnel},
 };
 
@@ -121,6 +121,13 @@ impl Consents for Network {
                 since: UnixMillis(0),
             })
             .collect()
+    }
+
+    fn today(&self) -> Today {
+        Today {
+            spent: Amount::ZERO,
+            budget: Amount::from_units(10_000).unwrap(),
+        }
     }
 
     fn budget_proposed(&self) -> Amount {
