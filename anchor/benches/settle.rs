@@ -1,7 +1,7 @@
 //! Settlements a second against strict signature verifications a second, on the same cores, side by side.
 //!
 //! A round measures one after the other: every core verifying with `verify_strict`; then several sellers settling batches of 1,000 through
-//! `Embedded::settle`, from the octets of each sealed batch to its durable, signed verdict. Two rates are taken: until the last verdict; and until
+//! `Store::settle`, from the octets of each sealed batch to its durable, signed verdict. Two rates are taken: until the last verdict; and until
 //! the index, which lags behind the journal, holds it all too, which is what can be sustained. Ratios are taken within a round; their medians are the
 //! result. Two loads: each grant settled once, by a final receipt; each grant settled four times, by growing receipts.
 //!
@@ -20,7 +20,7 @@ use std::{
 };
 
 use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
-use madang_anchor::store::embedded::{Embedded, Options};
+use madang_anchor::store::{Options, Store};
 use madang_protocol::{
     amount::Amount,
     limits::BATCH_RECEIPTS_MAX,
@@ -107,7 +107,7 @@ fn verifications_a_second(cores: usize) -> f64 {
 }
 
 /// Everything that a seller sends, ready on the wire: `times` receipts of each grant, in successive batches.
-fn prepare(store: &Embedded, seller: &Person, buyers: &[Person], times: usize) -> Vec<Vec<u8>> {
+fn prepare(store: &Store, seller: &Person, buyers: &[Person], times: usize) -> Vec<Vec<u8>> {
     let tariff = seller.tariff();
     let grants = BATCHES_PER_SELLER * BATCH_RECEIPTS_MAX / times;
     let ask = |at: usize| {
@@ -148,7 +148,7 @@ fn settlements_a_second(times: usize) -> Rates {
     let mut options = Options::new(dir.path(), NETWORK, issuer());
     options.policy.open_grants_per_device_max = u32::MAX;
     options.policy.amount_per_device_and_day_max = Amount::MAX;
-    let (store, _) = Embedded::open(options).unwrap();
+    let (store, _) = Store::open(options).unwrap();
     let buyers: Vec<Person> = (0..BUYERS)
         .map(|number| Person::settle_in(&store, 1_000 + number, 10_000_000, 0))
         .collect();
@@ -191,7 +191,7 @@ fn settlements_a_second(times: usize) -> Rates {
     }
 }
 
-fn settle(store: &Embedded, octets: &[u8]) -> usize {
+fn settle(store: &Store, octets: &[u8]) -> usize {
     let batch = Unverified::<SettleBatch>::from_bytes(octets).unwrap();
     let batch = batch.verify(store.trust()).unwrap();
     let verdict = store.settle(&batch, START).unwrap();

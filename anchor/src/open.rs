@@ -9,10 +9,7 @@ use crate::{
     keys::{IssuerKeys, KeysError},
     ledger::policy::Policy,
     network::{Network, NetworkError},
-    store::{
-        embedded::{Embedded, Options},
-        error::StoreOpenError,
-    },
+    store::{Options, Store, error::StoreOpenError},
 };
 
 /// An anchor's home, open. Nobody else opens it until this is dropped.
@@ -22,7 +19,7 @@ pub struct Opened {
     /// The issuer's keys.
     pub keys: IssuerKeys,
     /// Accounts and money.
-    pub store: Arc<Embedded>,
+    pub store: Arc<Store>,
     /// Last, so that it is let go of after the store.
     pub lock: HomeLock,
 }
@@ -117,14 +114,17 @@ impl Opened {
             tax: network.tax,
             ..Policy::DEFAULT
         };
-        let (store, recovery) = Embedded::open(options)?;
-        tracing::info!(
-            network = %network.id.short(),
-            entry = recovery.head.seq,
-            replayed = recovery.replayed,
-            rebuilt = recovery.rebuilt.is_some(),
-            "opened the store"
-        );
+        let (store, recovery) = Store::open(options)?;
+        match recovery {
+            Some(recovery) => tracing::info!(
+                network = %network.id.short(),
+                entry = recovery.head.seq,
+                replayed = recovery.replayed,
+                rebuilt = recovery.rebuilt.is_some(),
+                "opened the store"
+            ),
+            None => tracing::info!(network = %network.id.short(), "opened the database"),
+        }
         Ok(Self {
             network,
             keys,

@@ -38,7 +38,7 @@ use crate::{
     metrics::Metrics,
     network::Network,
     problem::Problem,
-    store::{Authorised, embedded::Embedded, error::StoreError},
+    store::{Authorised, Store, error::StoreError},
 };
 
 /// Devices that stand in for hubs where there is none.
@@ -51,7 +51,7 @@ pub struct Broker {
     network: Network,
     keys: IssuerKeys,
     trust: Trust,
-    store: Arc<Embedded>,
+    store: Arc<Store>,
     clock: Clock,
     limits: Limits,
     metrics: Metrics,
@@ -97,7 +97,7 @@ impl Broker {
         config: &Config,
         network: Network,
         keys: IssuerKeys,
-        store: Arc<Embedded>,
+        store: Arc<Store>,
     ) -> Result<Self, BrokerOpenError> {
         let limits = config.limits.clone();
         let now = config.clock.now();
@@ -140,7 +140,7 @@ impl Broker {
     }
 
     /// The store.
-    pub fn store(&self) -> &Arc<Embedded> {
+    pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 

@@ -70,6 +70,20 @@ impl Balance {
     }
 }
 
+/// The balance that several rows are parts of; `None` of none.
+pub(crate) fn sum_of_rows(rows: &[Row]) -> Result<Option<Row>, Fault> {
+    let mut sum = Balance::default();
+    for row in rows {
+        let part = Balance::of_row(row)?;
+        sum.posted = sum
+            .posted
+            .checked_add(part.posted)
+            .ok_or(Invariant::SumFits)?;
+        sum.held = sum.held.checked_add(part.held).ok_or(Invariant::SumFits)?;
+    }
+    Ok((!rows.is_empty()).then(|| sum.to_row()))
+}
+
 /// What one event moves: gathered per ledger account, so that a batch touches each balance once.
 #[derive(Debug)]
 pub(super) struct Posting {
@@ -115,6 +129,9 @@ impl Posting {
         if total != Some(0) {
             return Err(Invariant::EntryBalanced.into());
         }
+        let keys = self.moves.keys().map(|account| account.key(self.currency));
+        let keys: Vec<Vec<u8>> = keys.collect();
+        tables.expect(Table::Balance, keys.iter().map(Vec::as_slice))?;
         for (account, moved) in self.moves {
             let before = balance(tables, account, self.currency)?;
             let after = Balance {

@@ -23,6 +23,7 @@ use super::{
     pass::{self, PassHeld},
     progress::{self, Best, BuyerClosed, Progress},
     settled::{Move, Settled, Source},
+    table::Table,
     terms::Terms,
     view::{Fault, View},
 };
@@ -121,10 +122,15 @@ pub fn check(
 }
 
 /// Decides on a batch that has no verdict yet.
-pub fn decide_batch(view: &impl View, batch: Batch, now: UnixMillis) -> Result<Settled, Fault> {
+pub fn decide_batch(view: &impl View, batch: &Batch, now: UnixMillis) -> Result<Settled, Fault> {
+    let shown = batch.receipts.iter().filter(|shown| shown.good.is_ok());
+    let grants = shown.map(|shown| shown.grant);
+    let grants = grants.chain(batch.closed.iter().map(|(grant, _)| *grant));
+    let grants: Vec<GrantId> = grants.collect();
+    view.expect(Table::Progress, grants.iter().map(|grant| grant.as_bytes()))?;
     let mut deciding = Deciding::new(view, now);
     let mut outcomes = Vec::with_capacity(batch.receipts.len());
-    for shown in batch.receipts {
+    for shown in &batch.receipts {
         outcomes.push(deciding.shown_by_seller(shown)?);
     }
     for (grant, terms) in &batch.closed {
@@ -145,7 +151,7 @@ pub fn decide_close(
     view: &impl View,
     grant: GrantId,
     terms: &Terms,
-    good: Option<Good>,
+    good: Option<&Good>,
     now: UnixMillis,
 ) -> Result<Option<Settled>, Fault> {
     let mut deciding = Deciding::new(view, now);
@@ -208,12 +214,12 @@ impl<'a, V: View> Deciding<'a, V> {
         }
     }
 
-    fn shown_by_seller(&mut self, shown: Shown) -> Result<Outcome, Fault> {
+    fn shown_by_seller(&mut self, shown: &Shown) -> Result<Outcome, Fault> {
         let grant = shown.grant;
-        let judgement = match (shown.terms, shown.good) {
+        let judgement = match (&shown.terms, &shown.good) {
             (Some(terms), Ok(good)) => {
                 let is_final = good.best.is_final;
-                let judgement = self.raise(grant, &terms, good)?;
+                let judgement = self.raise(grant, terms, good)?;
                 if judgement == Judgement::Applied {
                     // The buyer closed with less than it had signed: its closing does not count.
                     self.touch(&grant)?.progress.buyer_closed = None;
@@ -227,12 +233,12 @@ impl<'a, V: View> Deciding<'a, V> {
             (_, Err(reject @ (Reject::GRANT_UNKNOWN | Reject::NOT_THE_SELLER))) => {
                 return Ok(Outcome {
                     grant,
-                    judgement: Judgement::Rejected(reject),
+                    judgement: Judgement::Rejected(*reject),
                     settled: Amount::ZERO,
                     earned: Amount::ZERO,
                 });
             }
-            (_, Err(reject)) => Judgement::Rejected(reject),
+            (_, Err(reject)) => Judgement::Rejected(*reject),
             (None, Ok(_)) => Judgement::Rejected(Reject::GRANT_UNKNOWN),
         };
         let progress = &self.touch(&grant)?.progress;
@@ -245,7 +251,7 @@ impl<'a, V: View> Deciding<'a, V> {
     }
 
     /// Takes a good receipt as the best one, if it is.
-    fn raise(&mut self, grant: GrantId, terms: &Terms, good: Good) -> Result<Judgement, Fault> {
+    fn raise(&mut self, grant: GrantId, terms: &Terms, good: &Good) -> Result<Judgement, Fault> {
         let now = self.now;
         let at = self.moves.len();
         let touched = self.touch(&grant)?;
@@ -265,19 +271,19 @@ impl<'a, V: View> Deciding<'a, V> {
         touched.progress.best = Some(good.best.clone());
         touched.last_move = Some(at);
         let mut passes = Vec::new();
-        for (rule, pattern, days, number) in good.passes {
-            let had = counted.get(rule).map_or(0, |counters| counters.passes);
-            if number > had {
-                passes.push(self.prolong(grant, terms, pattern, days, number - had)?);
+        for (rule, pattern, days, number) in &good.passes {
+            let had = counted.get(*rule).map_or(0, |counters| counters.passes);
+            if *number > had {
+                passes.push(self.prolong(grant, terms, pattern.clone(), *days, number - had)?);
             }
         }
         self.moves.push(Move {
             grant,
-            best: good.best,
+            best: good.best.clone(),
             closes_seller: false,
             ends_hold: false,
             passes,
-            sealed: good.sealed,
+            sealed: good.sealed.clone(),
         });
         Ok(Judgement::Applied)
     }

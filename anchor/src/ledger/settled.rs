@@ -180,6 +180,11 @@ impl Settled {
 
 pub(super) fn apply(tables: &mut impl Tables, entry: u64, settled: Settled) -> Result<(), Fault> {
     let time = settled.time;
+    let moved = settled.moves.iter().map(|one| &one.grant);
+    let named = moved.chain(&settled.seller_closed).chain(&settled.ended);
+    for table in [Table::Grant, Table::Progress] {
+        tables.expect(table, named.clone().map(|grant| grant.as_bytes()))?;
+    }
     let mut postings: Vec<Posting> = Vec::with_capacity(1);
     if let Source::Buyer { grant } = &settled.source {
         let terms = terms::existing(tables, grant)?;

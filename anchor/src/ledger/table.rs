@@ -135,6 +135,11 @@ impl LedgerAccount {
     }
 }
 
+/// Whether a balance's key is of the provider's own: every settlement adds to those.
+pub(crate) fn is_providers(key: &[u8]) -> bool {
+    key.len() == 4
+}
+
 /// A key of two identifiers.
 pub(super) fn pair(first: &[u8], second: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(first.len() + second.len());

@@ -36,6 +36,14 @@ pub trait View {
         limit: usize,
     ) -> Result<RowList, Fault>;
 
+    /// The rows of these keys will be looked at. Where rows are far away they come together.
+    fn expect<'k>(&self, _table: Table, _keys: impl Iterator<Item = &'k [u8]>) -> Result<(), Fault>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
+
     /// At most `limit` rows whose keys begin with `prefix`.
     fn prefix(
         &self,

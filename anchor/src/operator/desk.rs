@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     ledger::account::{Account, AccountChange, AccountStatus},
     open::Opened,
-    store::{NewAccount, embedded::Embedded, error::StoreError},
+    store::{NewAccount, Store, error::StoreError},
 };
 
 /// Where the operator's commands are done. Its methods block.
@@ -77,7 +77,7 @@ impl Desk {
             Command::AccountClose { handle } => self.close(&handle),
             Command::DeviceRevoke { handle, device } => self.revoke(&handle, device),
             Command::LedgerCheck => self.check(),
-            Command::Status => Ok(self.status()),
+            Command::Status => self.status(),
         }
     }
 
@@ -164,7 +164,7 @@ impl Desk {
         })
     }
 
-    fn status(&self) -> Answer {
+    fn status(&self) -> Result<Answer, DeskError> {
         let (network, keys, devices_online) = match &self.place {
             Place::Running(broker) => (
                 broker.network(),
@@ -173,15 +173,15 @@ impl Desk {
             ),
             Place::AtRest(opened) => (&opened.network, &opened.keys, None),
         };
-        Answer::Status(Box::new(Status {
+        Ok(Answer::Status(Box::new(Status {
             name: network.name.clone(),
             network: network.id.to_string(),
             currency: network.currency.to_string(),
             fingerprint: PublicKey::of(keys.signing()).fingerprint(),
-            entry: self.store().head().seq,
+            entry: self.store().head()?.seq,
             devices_online,
             time: self.now(),
-        }))
+        })))
     }
 
     fn describe(&self, account: &Account) -> Result<AccountAnswer, DeskError> {
@@ -239,7 +239,7 @@ impl Desk {
         }
     }
 
-    fn store(&self) -> &Arc<Embedded> {
+    fn store(&self) -> &Arc<Store> {
         match &self.place {
             Place::Running(broker) => broker.store(),
             Place::AtRest(opened) => &opened.store,

@@ -9,7 +9,7 @@ use madang_protocol::{
 };
 
 use super::{
-    embedded::{Done, Embedded, draw_id},
+    anchor_store::{Done, Store, draw_id},
     error::StoreError,
 };
 use crate::ledger::{
@@ -54,7 +54,7 @@ pub struct Authorised {
     pub device: Device,
 }
 
-impl Embedded {
+impl Store {
     /// Creates an account.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Embedded {
         };
         self.commit(|view| {
             let event = account::decide_create(view, account.clone())?;
-            Ok((Some(event), account))
+            Ok((Some(event), account.clone()))
         })
     }
 
@@ -90,7 +90,7 @@ impl Embedded {
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<Done, StoreError> {
-        self.commit(|view| Ok((account::decide_change(view, id, change, now)?, ())))
+        self.commit(|view| Ok((account::decide_change(view, id, change.clone(), now)?, ())))
     }
 
     /// The account of this identifier.
@@ -125,7 +125,12 @@ impl Embedded {
             enrolled: now,
             revoked: None,
         };
-        self.commit(|view| Ok((device::decide_enrol(view, &self.policy, device)?, ())))
+        self.commit(|view| {
+            Ok((
+                device::decide_enrol(view, &self.policy, device.clone())?,
+                (),
+            ))
+        })
     }
 
     /// Revokes a device for ever. Revoking it again does nothing.
@@ -160,7 +165,7 @@ impl Embedded {
     /// Records a sign-in: user, addresses, time.
     ///
     /// # Errors
-    /// As [`Embedded::authorised`].
+    /// As [`Store::authorised`].
     pub fn sign_in(
         &self,
         key: PublicKey,
@@ -168,7 +173,8 @@ impl Embedded {
         now: UnixMillis,
     ) -> Result<Done<Authorised>, StoreError> {
         self.commit(|view| {
-            let (event, account, device) = device::decide_sign_in(view, key, addresses, now)?;
+            let (event, account, device) =
+                device::decide_sign_in(view, key, addresses.clone(), now)?;
             Ok((Some(event), Authorised { account, device }))
         })
     }

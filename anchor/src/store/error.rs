@@ -5,6 +5,7 @@ use std::{error::Error, io, sync::Arc};
 use madang_journal::{ApplyError, CommitError, NotDurable, OpenError};
 use madang_protocol::reject::Reject;
 
+use super::postgres::PostgresError;
 use crate::ledger::view::Fault;
 
 /// Why a store does not do what it is asked.
@@ -75,6 +76,15 @@ impl From<CommitError<Fault>> for StoreError {
     }
 }
 
+impl From<PostgresError> for StoreError {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Closed => Self::Closed,
+            error => Self::of_cause(Arc::new(error)),
+        }
+    }
+}
+
 impl From<NotDurable> for StoreError {
     fn from(error: NotDurable) -> Self {
         Self::of_cause(Arc::new(error))
@@ -87,6 +97,9 @@ pub enum StoreOpenError {
     /// The journal or its index cannot be used.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// The policy contradicts itself.
     #[error("the policy is not one that the protocol allows")]
     Policy,

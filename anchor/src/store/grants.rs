@@ -12,9 +12,9 @@ use madang_protocol::{
 };
 
 use super::{
-    embedded::{Embedded, draw_id},
+    anchor_store::{Store, draw_id},
+    engine::Seen,
     error::StoreError,
-    rows::ReadRows,
 };
 use crate::ledger::{
     grant::{self, Ask, Drawn},
@@ -34,7 +34,7 @@ pub struct GrantStatus {
     pub progress: Progress,
 }
 
-impl Embedded {
+impl Store {
     /// Grants credit: holds the asked amount and its tax on the buyer's wallet. The same request has the same answer, however often it comes.
     ///
     /// The caller has verified the request; the seller's passport in it only says whom to look up.
@@ -53,9 +53,9 @@ impl Embedded {
             let answered = grant::answered(view, &request.device, &request.id, &ask)?;
             Ok((answered, self.kept_tariff(view, &ask.tariff)?))
         })?;
-        let enclosed = match (&answered, &kept) {
+        let tariff = match (&answered, kept) {
             (None, None) => Some(self.enclosed_tariff(request)?),
-            (Some(_), _) | (None, Some(_)) => None,
+            (_, kept) => kept,
         };
         let sealed = match &request.tariff {
             Some(tariff) => tariff.to_bytes(),
@@ -66,7 +66,7 @@ impl Embedded {
             if let Some(answer) = grant::answered(view, &request.device, &request.id, &ask)? {
                 return Ok((None, answer));
             }
-            let tariff = kept.or(enclosed).ok_or(Reject::TARIFF_UNKNOWN)?;
+            let tariff = tariff.as_deref().ok_or(Reject::TARIFF_UNKNOWN)?;
             let is_kept = tariff::sealed(view, &ask.tariff)?.is_some();
             if !is_kept && sealed.is_empty() {
                 return Err(Reject::TARIFF_UNKNOWN.into());
@@ -74,7 +74,7 @@ impl Embedded {
             let drawn = Drawn {
                 grant: id,
                 issuer: self.issuer_id(),
-                tariff: &tariff,
+                tariff,
                 tariff_sealed: &sealed,
             };
             let (event, terms) = grant::decide(view, &self.policy, request, &drawn, now)?;
@@ -117,7 +117,7 @@ impl Embedded {
     /// A tariff that grants name, decoded: from the cache, or from its row.
     pub(super) fn kept_tariff(
         &self,
-        view: &ReadRows<'_>,
+        view: &Seen<'_>,
         hash: &TariffHash,
     ) -> Result<Option<Arc<Tariff>>, Fault> {
         if let Some(tariff) = self.tariffs.lock().get(hash) {

@@ -1,18 +1,24 @@
-//! The anchor's store: the ledger's events in a journal, its rows in an index.
+//! The anchor's store: the ledger's events, and the rows that follow from them.
 //!
-//! [`Embedded`](embedded::Embedded) has one method for each thing that the anchor does, in the domain's words. A method that changes
+//! [`Store`] has one method for each thing that the anchor does, in the domain's words. A method that changes
 //! something returns after the change is durable, and blocks its thread until then; many at once share one fsync.
 //! An error other than a refusal means "unknown": the caller asks again with the same identifier.
+//!
+//! Two engines run the same ledger: a journal with its index in one folder, and PostgreSQL.
 
-pub mod embedded;
 pub mod error;
 
 mod accounts;
+mod anchor_store;
+mod engine;
 mod grants;
 mod parallel;
+mod postgres;
 mod rows;
 mod settling;
 mod upkeep;
 mod wallets;
 
 pub use accounts::{Authorised, NewAccount, NewDevice};
+pub use anchor_store::{Done, Options, Place, Store};
+pub use postgres::{PostgresError, PostgresOptions};

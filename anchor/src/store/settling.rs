@@ -16,16 +16,17 @@ use madang_protocol::{
 };
 
 use super::{
-    embedded::{Done, Embedded},
+    anchor_store::{Done, Store},
+    engine::Seen,
     error::StoreError,
-    rows::ReadRows,
 };
 use crate::ledger::{
     device,
     settle::{self, Batch, Good, Shown, ShownBy},
     settled::{self, Judged},
+    table::Table,
     terms::{self, Terms},
-    view::Fault,
+    view::{Fault, View as _},
 };
 
 /// What a receipt is checked against, looked up before its signature is verified.
@@ -34,7 +35,7 @@ struct Known {
     tariff: Option<Arc<Tariff>>,
 }
 
-impl Embedded {
+impl Store {
     /// Settles a batch in one transaction and signs its verdict. The same batch has the same verdict, however often it comes.
     ///
     /// The caller has verified the batch; its receipts are verified here, by this thread and idle cores.
@@ -48,7 +49,7 @@ impl Embedded {
     ) -> Result<Sealed<Verdict>, StoreError> {
         let hash = batch.hash();
         let seller = batch.device;
-        let judged = |view: &ReadRows<'_>| -> Result<Option<Judged>, Fault> {
+        let judged = |view: &Seen<'_>| -> Result<Option<Judged>, Fault> {
             match settled::judged(view, &seller, &batch.id)? {
                 Some(judged) if judged.hash != hash => Err(Reject::REQUEST_ID_REUSED.into()),
                 judged => Ok(judged),
@@ -73,13 +74,13 @@ impl Embedded {
             closed,
         };
         let done = self.commit_payload(|view| {
-            if let Some(judged) = before {
-                return Ok((None, Some(judged)));
+            if let Some(judged) = &before {
+                return Ok((None, Some(judged.clone())));
             }
             if let Some(judged) = judged(view)? {
                 return Ok((None, Some(judged)));
             }
-            let settled = settle::decide_batch(view, batch_shown, now)?;
+            let settled = settle::decide_batch(view, &batch_shown, now)?;
             let payload = settled.to_payload();
             let judged = Judged {
                 hash,
@@ -115,7 +116,7 @@ impl Embedded {
         let shown = self.shown(&receipts, known, by).pop();
         let good = shown.map(|shown| shown.good).transpose()?;
         let done = self.commit_payload(|view| {
-            let settled = settle::decide_close(view, close.grant, &terms, good, now)?;
+            let settled = settle::decide_close(view, close.grant, &terms, good.as_ref(), now)?;
             Ok((settled.map(|settled| settled.to_payload()), ()))
         })?;
         Ok(done)
@@ -123,9 +124,14 @@ impl Embedded {
 
     fn known(
         &self,
-        view: &ReadRows<'_>,
+        view: &Seen<'_>,
         receipts: &[Unverified<Receipt>],
     ) -> Result<Vec<Known>, Fault> {
+        let grants: Vec<GrantId> = receipts
+            .iter()
+            .map(|receipt| receipt.claims().grant)
+            .collect();
+        view.expect(Table::Grant, grants.iter().map(|grant| grant.as_bytes()))?;
         let mut tariffs: BTreeMap<TariffHash, Option<Arc<Tariff>>> = BTreeMap::new();
         let mut known = Vec::with_capacity(receipts.len());
         for receipt in receipts {

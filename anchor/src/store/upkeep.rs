@@ -10,7 +10,7 @@ use madang_protocol::{
 };
 
 use super::{
-    embedded::{Done, Embedded},
+    anchor_store::{Done, Store},
     error::StoreError,
 };
 use crate::ledger::{
@@ -19,7 +19,7 @@ use crate::ledger::{
     bill, presence, sweep, usage,
 };
 
-impl Embedded {
+impl Store {
     /// A device reported that it is there, or that it leaves. Written down only where a hold waits for it, and seldom.
     pub fn presence_seen(
         &self,
@@ -37,7 +37,7 @@ impl Embedded {
     /// Keeps a usage report. The same one again is answered alike.
     ///
     /// # Errors
-    /// `SEQUENCE_OLD`; `RECORD_EXPIRED` or `RECORD_FROM_FUTURE` for its day; as [`Embedded::authorised`].
+    /// `SEQUENCE_OLD`; `RECORD_EXPIRED` or `RECORD_FROM_FUTURE` for its day; as [`Store::authorised`].
     pub fn usage(&self, report: &Sealed<UsageReport>, now: UnixMillis) -> Result<Done, StoreError> {
         self.commit(|view| Ok((usage::decide(view, report, now)?, ())))
     }
@@ -81,6 +81,6 @@ impl Embedded {
     /// # Errors
     /// [`StoreError::Failed`] with the invariant that does not hold.
     pub fn verify_all(&self) -> Result<Audit, StoreError> {
-        self.read(|view| audit::audit(view))
+        self.scan(|view| audit::audit(view))
     }
 }

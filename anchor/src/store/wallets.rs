@@ -9,7 +9,7 @@ use madang_protocol::{
 };
 
 use super::{
-    embedded::{Done, Embedded},
+    anchor_store::{Done, Store},
     error::StoreError,
 };
 use crate::ledger::{
@@ -20,7 +20,7 @@ use crate::ledger::{
     view::Fault,
 };
 
-impl Embedded {
+impl Store {
     /// Books money that came in. The same request with the same body is booked once, and answered alike.
     ///
     /// # Errors
@@ -39,10 +39,13 @@ impl Embedded {
             currency: self.policy.currency,
             time: now,
         };
-        let done = self.commit(|view| match top_up::decide(view, &self.policy, top_up)? {
-            TopUpDecision::Book(event) => Ok((Some(event), None)),
-            TopUpDecision::Booked(entry) => Ok((None, Some(entry))),
-        })?;
+        let done =
+            self.commit(
+                |view| match top_up::decide(view, &self.policy, top_up.clone())? {
+                    TopUpDecision::Book(event) => Ok((Some(event), None)),
+                    TopUpDecision::Booked(entry) => Ok((None, Some(entry))),
+                },
+            )?;
         Ok(Done {
             value: (),
             entry: done.value.unwrap_or(done.entry),

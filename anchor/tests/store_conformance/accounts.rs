@@ -13,11 +13,30 @@ use madang_protocol::{
     reject::Reject,
 };
 
-use crate::town::Town;
+use crate::{Check, support::Place, town::Town};
 
-#[test]
-fn a_handle_belongs_to_one_account_and_is_listed_once() {
-    let town = Town::new();
+pub(crate) const CHECKS: &[Check] = &[
+    Check::new(
+        "a_handle_belongs_to_one_account_and_is_listed_once",
+        a_handle_belongs_to_one_account_and_is_listed_once,
+    ),
+    Check::new(
+        "a_device_belongs_to_one_account_until_it_is_revoked_for_ever",
+        a_device_belongs_to_one_account_until_it_is_revoked_for_ever,
+    ),
+    Check::new(
+        "a_sign_in_is_recorded_and_a_closed_account_is_refused",
+        a_sign_in_is_recorded_and_a_closed_account_is_refused,
+    ),
+    Check::new("a_top_up_moves_money_once", a_top_up_moves_money_once),
+    Check::new(
+        "a_usage_report_is_replaced_by_a_later_one_only",
+        a_usage_report_is_replaced_by_a_later_one_only,
+    ),
+];
+
+fn a_handle_belongs_to_one_account_and_is_listed_once(place: &Place) {
+    let town = Town::new(place);
     let again = madang_anchor::store::NewAccount {
         handle: town.buyer.account.handle.clone(),
         class: town.buyer.account.class,
@@ -41,9 +60,8 @@ fn a_handle_belongs_to_one_account_and_is_listed_once() {
     assert_eq!(found, town.seller.account);
 }
 
-#[test]
-fn a_device_belongs_to_one_account_until_it_is_revoked_for_ever() {
-    let town = Town::new();
+fn a_device_belongs_to_one_account_until_it_is_revoked_for_ever(place: &Place) {
+    let town = Town::new(place);
     let enrol = |account, key| NewDevice {
         account,
         key,
@@ -94,9 +112,8 @@ fn a_device_belongs_to_one_account_until_it_is_revoked_for_ever() {
     assert_eq!((list.sequence, list.devices), (2, vec![]));
 }
 
-#[test]
-fn a_sign_in_is_recorded_and_a_closed_account_is_refused() {
-    let town = Town::new();
+fn a_sign_in_is_recorded_and_a_closed_account_is_refused(place: &Place) {
+    let town = Town::new(place);
     let device = town.buyer.device();
     let addresses = vec!["/ip4/192.0.2.1/tcp/1".to_owned()];
     town.store
@@ -117,9 +134,8 @@ fn a_sign_in_is_recorded_and_a_closed_account_is_refused() {
     );
 }
 
-#[test]
-fn a_top_up_moves_money_once() {
-    let town = Town::new();
+fn a_top_up_moves_money_once(place: &Place) {
+    let town = Town::new(place);
     let id = town.buyer.id();
     let request = RequestId([9; 16]);
     let first = town.store.top_up(id, won(5), request, START).unwrap();
@@ -136,9 +152,8 @@ fn a_top_up_moves_money_once() {
     assert_eq!(refusal(too_much), Reject::AMOUNT_TOO_LARGE);
 }
 
-#[test]
-fn a_usage_report_is_replaced_by_a_later_one_only() {
-    let town = Town::new();
+fn a_usage_report_is_replaced_by_a_later_one_only(place: &Place) {
+    let town = Town::new(place);
     let report = |sequence, day: u32, bytes| {
         let row = UsageRow {
             site: town.seller.site(),
@@ -160,9 +175,9 @@ fn a_usage_report_is_replaced_by_a_later_one_only() {
     };
     let today = START.day();
     town.store.usage(&report(2, today.0, 10), START).unwrap();
-    let entry = town.store.head().seq;
+    let entry = town.store.head().unwrap().seq;
     town.store.usage(&report(2, today.0, 10), START).unwrap();
-    assert_eq!(town.store.head().seq, entry);
+    assert_eq!(town.store.head().unwrap().seq, entry);
     assert_eq!(
         refusal(town.store.usage(&report(2, today.0, 11), START)),
         Reject::SEQUENCE_OLD

@@ -3,11 +3,37 @@
 use crate::support::{HOUR, START, later, used, won};
 use madang_protocol::{broker::Side, record::settlement::Judgement, reject::Reject};
 
-use crate::town::Town;
+use crate::{Check, support::Place, town::Town};
 
-#[test]
-fn a_final_receipt_from_the_seller_ends_the_hold_and_returns_free_use() {
-    let town = Town::new();
+pub(crate) const CHECKS: &[Check] = &[
+    Check::new(
+        "a_final_receipt_from_the_seller_ends_the_hold_and_returns_free_use",
+        a_final_receipt_from_the_seller_ends_the_hold_and_returns_free_use,
+    ),
+    Check::new(
+        "a_buyer_who_closes_waits_for_the_sellers_presence_of_a_day",
+        a_buyer_who_closes_waits_for_the_sellers_presence_of_a_day,
+    ),
+    Check::new(
+        "a_seller_who_never_comes_is_waited_for_three_days_and_the_same_close_changes_nothing",
+        a_seller_who_never_comes_is_waited_for_three_days_and_the_same_close_changes_nothing,
+    ),
+    Check::new(
+        "both_ends_closed_release_at_once_in_either_order",
+        both_ends_closed_release_at_once_in_either_order,
+    ),
+    Check::new(
+        "after_settle_until_nothing_settles_and_only_the_bill_stays",
+        after_settle_until_nothing_settles_and_only_the_bill_stays,
+    ),
+    Check::new(
+        "a_buyer_who_closes_with_less_than_it_signed_has_not_closed",
+        a_buyer_who_closes_with_less_than_it_signed_has_not_closed,
+    ),
+];
+
+fn a_final_receipt_from_the_seller_ends_the_hold_and_returns_free_use(place: &Place) {
+    let town = Town::new(place);
     let grant = town.grant(1, won(30_000), START);
     let receipt = town
         .buyer
@@ -33,9 +59,8 @@ fn a_final_receipt_from_the_seller_ends_the_hold_and_returns_free_use() {
     town.store.verify_all().unwrap();
 }
 
-#[test]
-fn a_buyer_who_closes_waits_for_the_sellers_presence_of_a_day() {
-    let town = Town::new();
+fn a_buyer_who_closes_waits_for_the_sellers_presence_of_a_day(place: &Place) {
+    let town = Town::new(place);
     let grant = town.grant(1, won(30_000), START);
     let receipt = town
         .buyer
@@ -73,15 +98,16 @@ fn a_buyer_who_closes_waits_for_the_sellers_presence_of_a_day() {
     assert!(!town.store.tick(now).unwrap());
 }
 
-#[test]
-fn a_seller_who_never_comes_is_waited_for_three_days_and_the_same_close_changes_nothing() {
-    let town = Town::new();
+fn a_seller_who_never_comes_is_waited_for_three_days_and_the_same_close_changes_nothing(
+    place: &Place,
+) {
+    let town = Town::new(place);
     let grant = town.grant(1, won(30_000), START);
     let close = town.buyer.close(grant.id, None, START);
     town.store.close_grant(&close, START).unwrap();
-    let entry = town.store.head().seq;
+    let entry = town.store.head().unwrap().seq;
     town.store.close_grant(&close, later(START, HOUR)).unwrap();
-    assert_eq!(town.store.head().seq, entry);
+    assert_eq!(town.store.head().unwrap().seq, entry);
     let almost = later(START, 72 * HOUR - 1);
     while town.store.tick(almost).unwrap() {}
     assert_eq!(town.available(), 70_000);
@@ -90,10 +116,9 @@ fn a_seller_who_never_comes_is_waited_for_three_days_and_the_same_close_changes_
     assert_eq!(town.available(), 100_000);
 }
 
-#[test]
-fn both_ends_closed_release_at_once_in_either_order() {
+fn both_ends_closed_release_at_once_in_either_order(place: &Place) {
     for seller_first in [false, true] {
-        let town = Town::new();
+        let town = Town::new(place);
         let grant = town.grant(1, won(30_000), START);
         let close = town.buyer.close(grant.id, None, START);
         let batch = town.seller.batch(1, vec![], vec![grant.id], START);
@@ -111,9 +136,8 @@ fn both_ends_closed_release_at_once_in_either_order() {
     }
 }
 
-#[test]
-fn after_settle_until_nothing_settles_and_only_the_bill_stays() {
-    let town = Town::new();
+fn after_settle_until_nothing_settles_and_only_the_bill_stays(place: &Place) {
+    let town = Town::new(place);
     let (used_grant, unused) = (
         town.grant(1, won(30_000), START),
         town.grant(2, won(500), START),
@@ -157,9 +181,8 @@ fn after_settle_until_nothing_settles_and_only_the_bill_stays() {
     assert_eq!((audit.grants, audit.open), (1, 0));
 }
 
-#[test]
-fn a_buyer_who_closes_with_less_than_it_signed_has_not_closed() {
-    let town = Town::new();
+fn a_buyer_who_closes_with_less_than_it_signed_has_not_closed(place: &Place) {
+    let town = Town::new(place);
     let tariff = town.seller.tariff();
     let grant = town.grant(1, won(30_000), START);
     let receipt = |sequence, requests, is_final| {

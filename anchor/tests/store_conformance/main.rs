@@ -1,4 +1,4 @@
-//! What every engine of the store must do. Each test takes the store from [`support::open`], so that another engine can take its place.
+//! What every engine of the store must do, run on each: a folder, and PostgreSQL where its server is installed.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,3 +9,60 @@ mod settling;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;
+
+use std::{process::ExitCode, sync::Arc};
+
+use libtest_mimic::{Arguments, Trial};
+
+use support::{Place, database::Server};
+
+/// One thing that an engine must do.
+pub(crate) struct Check {
+    name: &'static str,
+    check: fn(&Place),
+}
+
+impl Check {
+    pub(crate) const fn new(name: &'static str, check: fn(&Place)) -> Self {
+        Self { name, check }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let server = if arguments.list {
+        Err("only listed".to_owned())
+    } else {
+        Server::start()
+    };
+    let (server, why) = match server {
+        Ok(server) => (Some(Arc::new(server)), String::new()),
+        Err(why) => (None, why),
+    };
+    let checks = [
+        accounts::CHECKS,
+        holds::CHECKS,
+        quotas::CHECKS,
+        settling::CHECKS,
+    ];
+    let mut trials = Vec::new();
+    for check in checks.into_iter().flatten() {
+        trials.push(Trial::test(format!("folder::{}", check.name), || {
+            (check.check)(&Place::Folder);
+            Ok(())
+        }));
+        let name = format!("postgres::{}", check.name);
+        let on = server.clone();
+        let trial = Trial::test(name, move || {
+            let server = on.ok_or("no server")?;
+            (check.check)(&Place::Database(server));
+            Ok(())
+        });
+        trials.push(trial.with_ignored_flag(server.is_none()));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if server.is_none() && !arguments.list {
+        eprintln!("left out: what PostgreSQL must do, since {why}");
+    }
+    conclusion.exit_code()
+}

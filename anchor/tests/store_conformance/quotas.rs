@@ -10,7 +10,7 @@ use madang_protocol::{
     time::UnixMillis,
 };
 
-use crate::town::Town;
+use crate::{Check, support::Place, town::Town};
 
 /// The seller's price list with `free` a day under its first rule.
 fn with_free(seller: &Person, free: Quota) -> Sealed<Tariff> {
@@ -26,8 +26,8 @@ fn grant(town: &Town, list: &Sealed<Tariff>, number: u64, now: UnixMillis) -> Gr
 }
 
 /// What one grant after another reserves, while none of them is settled.
-fn slices(free: Quota, grants: u64) -> Vec<Quota> {
-    let town = Town::new();
+fn slices(place: &Place, free: Quota, grants: u64) -> Vec<Quota> {
+    let town = Town::new(place);
     let list = with_free(&town.seller, free);
     let quota = |number| grant(&town, &list, number, START).quotas[0];
     let slices = (0..grants).map(quota).collect();
@@ -42,10 +42,20 @@ fn requests(requests: u64) -> Quota {
     }
 }
 
-#[test]
-fn each_grant_reserves_half_of_what_is_left_and_the_last_one_all_of_it() {
+pub(crate) const CHECKS: &[Check] = &[
+    Check::new(
+        "each_grant_reserves_half_of_what_is_left_and_the_last_one_all_of_it",
+        each_grant_reserves_half_of_what_is_left_and_the_last_one_all_of_it,
+    ),
+    Check::new(
+        "what_one_grant_did_not_use_is_free_under_the_next_and_no_more_than_the_whole_is_ever_free",
+        what_one_grant_did_not_use_is_free_under_the_next_and_no_more_than_the_whole_is_ever_free,
+    ),
+];
+
+fn each_grant_reserves_half_of_what_is_left_and_the_last_one_all_of_it(place: &Place) {
     let of = |whole, grants| {
-        let slices = slices(requests(whole), grants);
+        let slices = slices(place, requests(whole), grants);
         slices
             .iter()
             .map(|slice| slice.requests)
@@ -69,12 +79,13 @@ fn each_grant_reserves_half_of_what_is_left_and_the_last_one_all_of_it() {
         (0, 1 << 17, 0),
         (0, 0, 0),
     ];
-    assert!(slices(mixed, 5).iter().map(bytes).eq(expected));
+    assert!(slices(place, mixed, 5).iter().map(bytes).eq(expected));
 }
 
-#[test]
-fn what_one_grant_did_not_use_is_free_under_the_next_and_no_more_than_the_whole_is_ever_free() {
-    let town = Town::new();
+fn what_one_grant_did_not_use_is_free_under_the_next_and_no_more_than_the_whole_is_ever_free(
+    place: &Place,
+) {
+    let town = Town::new(place);
     let list = with_free(&town.seller, requests(8));
     let mut free = 0;
     for number in 0..40 {

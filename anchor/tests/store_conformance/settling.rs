@@ -5,11 +5,37 @@ use madang_protocol::{
     amount::Amount, broker::Side, ids::GrantId, record::settlement::Judgement, reject::Reject,
 };
 
-use crate::town::Town;
+use crate::{Check, support::Place, town::Town};
 
-#[test]
-fn the_same_request_is_granted_once_and_holds_once() {
-    let town = Town::new();
+pub(crate) const CHECKS: &[Check] = &[
+    Check::new(
+        "the_same_request_is_granted_once_and_holds_once",
+        the_same_request_is_granted_once_and_holds_once,
+    ),
+    Check::new(
+        "what_must_not_be_granted_is_refused",
+        what_must_not_be_granted_is_refused,
+    ),
+    Check::new(
+        "a_batch_has_one_verdict_and_a_bad_receipt_spoils_nothing",
+        a_batch_has_one_verdict_and_a_bad_receipt_spoils_nothing,
+    ),
+    Check::new(
+        "somebody_else_cannot_settle_or_close",
+        somebody_else_cannot_settle_or_close,
+    ),
+    Check::new(
+        "a_pass_is_issued_when_it_is_settled_and_prolonged_by_the_next",
+        a_pass_is_issued_when_it_is_settled_and_prolonged_by_the_next,
+    ),
+    Check::new(
+        "a_bill_is_paged_without_gaps_for_both_sides",
+        a_bill_is_paged_without_gaps_for_both_sides,
+    ),
+];
+
+fn the_same_request_is_granted_once_and_holds_once(place: &Place) {
+    let town = Town::new(place);
     let tariff = town.seller.tariff();
     let ask = |now, amount| town.buyer.ask(&town.seller, &tariff, amount, 1, now);
     let first = town.store.grant(&ask(START, won(30_000)), START).unwrap();
@@ -25,9 +51,8 @@ fn the_same_request_is_granted_once_and_holds_once() {
     town.store.verify_all().unwrap();
 }
 
-#[test]
-fn what_must_not_be_granted_is_refused() {
-    let town = Town::new();
+fn what_must_not_be_granted_is_refused(place: &Place) {
+    let town = Town::new(place);
     let tariff = town.seller.tariff();
     let ask = |number, amount| town.buyer.ask(&town.seller, &tariff, amount, number, START);
     let too_much = town.store.grant(&ask(1, won(100_001)), START);
@@ -63,9 +88,8 @@ fn what_must_not_be_granted_is_refused() {
     town.store.verify_all().unwrap();
 }
 
-#[test]
-fn a_batch_has_one_verdict_and_a_bad_receipt_spoils_nothing() {
-    let town = Town::new();
+fn a_batch_has_one_verdict_and_a_bad_receipt_spoils_nothing(place: &Place) {
+    let town = Town::new(place);
     let tariff = town.seller.tariff();
     let grant = town.grant(1, won(30_000), START);
     let other = town.grant(2, won(1_000), START);
@@ -123,9 +147,8 @@ fn a_batch_has_one_verdict_and_a_bad_receipt_spoils_nothing() {
     town.store.verify_all().unwrap();
 }
 
-#[test]
-fn somebody_else_cannot_settle_or_close() {
-    let town = Town::new();
+fn somebody_else_cannot_settle_or_close(place: &Place) {
+    let town = Town::new(place);
     let third = Person::settle_in(&town.store, 3, 10, 0);
     let grant = town.grant(1, won(1_000), START);
     let receipt = town
@@ -146,9 +169,8 @@ fn somebody_else_cannot_settle_or_close() {
     assert!(!status.progress.seller_closed && status.progress.best.is_none());
 }
 
-#[test]
-fn a_pass_is_issued_when_it_is_settled_and_prolonged_by_the_next() {
-    let town = Town::new();
+fn a_pass_is_issued_when_it_is_settled_and_prolonged_by_the_next(place: &Place) {
+    let town = Town::new(place);
     let grant = town.grant(1, won(30_000), START);
     let settle = |number, passes| {
         let receipt = town.buyer.receipt(
@@ -176,9 +198,8 @@ fn a_pass_is_issued_when_it_is_settled_and_prolonged_by_the_next() {
     );
 }
 
-#[test]
-fn a_bill_is_paged_without_gaps_for_both_sides() {
-    let town = Town::new();
+fn a_bill_is_paged_without_gaps_for_both_sides(place: &Place) {
+    let town = Town::new(place);
     let tariff = town.seller.tariff();
     let mut receipts = Vec::new();
     for number in 0..7 {

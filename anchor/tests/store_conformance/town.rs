@@ -1,7 +1,7 @@
 //! A buyer, a seller and their store.
 
-use crate::support::{Person, open};
-use madang_anchor::store::embedded::Embedded;
+use crate::support::{Person, Place};
+use madang_anchor::store::Store;
 use madang_protocol::{
     amount::Amount,
     record::settlement::{Judgement, Verdict},
@@ -10,23 +10,22 @@ use madang_protocol::{
 use tempfile::TempDir;
 
 pub(crate) struct Town {
-    _dir: TempDir,
-    pub(crate) store: Embedded,
+    pub(crate) store: Store,
     pub(crate) buyer: Person,
     pub(crate) seller: Person,
+    _dir: Option<TempDir>,
 }
 
 impl Town {
-    pub(crate) fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        let store = open(dir.path());
+    pub(crate) fn new(place: &Place) -> Self {
+        let (store, dir) = place.open();
         let buyer = Person::settle_in(&store, 1, 100_000, 0);
         let seller = Person::settle_in(&store, 2, 0, 500);
         Self {
-            _dir: dir,
             store,
             buyer,
             seller,
+            _dir: dir,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The system under test beside its reference, and the checks after each step.
 
-use madang_anchor::store::embedded::Embedded;
+use madang_anchor::store::Store;
 use madang_protocol::{
     amount::Amount,
     ids::GrantId,
@@ -109,7 +109,7 @@ impl Model {
 
 pub(crate) struct Sim {
     dir: TempDir,
-    store: Option<Embedded>,
+    store: Option<Store>,
     buyers: Vec<Person>,
     sellers: Vec<Person>,
     tariffs: Vec<Sealed<Tariff>>,
@@ -150,7 +150,7 @@ impl Sim {
         }
     }
 
-    fn store(&self) -> &Embedded {
+    fn store(&self) -> &Store {
         self.store.as_ref().unwrap()
     }
 

@@ -6,16 +6,14 @@
     reason = "each test uses its part; a test fails by panicking"
 )]
 
+pub(crate) mod database;
+
 use std::{path::Path, sync::Arc};
 
 use ed25519_dalek::SigningKey;
 use madang_anchor::{
     ledger::account::{Account, AccountClass},
-    store::{
-        NewAccount, NewDevice,
-        embedded::{Embedded, Options},
-        error::StoreError,
-    },
+    store::{self, NewAccount, NewDevice, Options, Store, error::StoreError},
 };
 use madang_protocol::{
     amount::{Amount, Currency},
@@ -34,6 +32,9 @@ use madang_protocol::{
     sealed::{Sealed, Unverified},
     time::UnixMillis,
 };
+use tempfile::TempDir;
+
+use database::Server;
 
 pub(crate) const NETWORK: NetworkId = NetworkId([7; 16]);
 /// 2026-11-22T00:00:00Z.
@@ -54,13 +55,35 @@ pub(crate) fn issuer() -> Arc<SigningKey> {
 }
 
 pub(crate) fn options(dir: &Path) -> Options {
-    let mut options = Options::new(dir, NETWORK, issuer());
-    options.journal = madang_journal::Options::small(dir);
-    options
+    let journal = madang_journal::Options::small(dir);
+    Options::at(store::Place::Folder(journal), NETWORK, issuer())
 }
 
-pub(crate) fn open(dir: &Path) -> Embedded {
-    Embedded::open(options(dir)).unwrap().0
+/// Where stores can be opened, each a new one.
+pub(crate) enum Place {
+    Folder,
+    Database(Arc<Server>),
+}
+
+impl Place {
+    /// A new store, and its folder, if it has one.
+    pub(crate) fn open(&self) -> (Store, Option<TempDir>) {
+        match self {
+            Self::Folder => {
+                let dir = TempDir::new().unwrap();
+                (open(dir.path()), Some(dir))
+            }
+            Self::Database(server) => {
+                let place = store::Place::Postgres(server.database());
+                let options = Options::at(place, NETWORK, issuer());
+                (Store::open(options).unwrap().0, None)
+            }
+        }
+    }
+}
+
+pub(crate) fn open(dir: &Path) -> Store {
+    Store::open(options(dir)).unwrap().0
 }
 
 pub(crate) fn seal<T: madang_protocol::sealed::Record>(record: T, key: &SigningKey) -> Sealed<T> {
@@ -84,12 +107,7 @@ pub(crate) struct Person {
 
 impl Person {
     /// Creates the account, enrols the device, tops the wallet up.
-    pub(crate) fn settle_in(
-        store: &Embedded,
-        number: u64,
-        won_in: u64,
-        commission_bp: u16,
-    ) -> Self {
+    pub(crate) fn settle_in(store: &Store, number: u64, won_in: u64, commission_bp: u16) -> Self {
         let account = NewAccount {
             handle: format!("person{number}").parse().unwrap(),
             class: AccountClass::Person,

@@ -1,10 +1,10 @@
-//! [`Embedded`]: one process, one folder.
+//! [`Store`]: accounts and money, in one folder or in a database.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use ed25519_dalek::SigningKey;
 use lru::LruCache;
-use madang_journal::{CloseError, Head, Payload, Recovery, Store};
+use madang_journal::{CloseError, Head, Payload, Recovery, Store as Journal};
 use madang_protocol::{
     ids::{KeyId, NetworkId, PublicKey, TariffHash},
     limits::{GRANT_SETTLE_WITHIN, GRANT_SPEND_WITHIN},
@@ -15,17 +15,28 @@ use madang_protocol::{
 use parking_lot::Mutex;
 
 use super::{
+    engine::{Engine, Seen},
     error::{StoreError, StoreOpenError},
     parallel::Helpers,
-    rows::{Ledger, ReadRows},
+    postgres::{Postgres, PostgresOptions},
+    rows::Ledger,
 };
 use crate::ledger::{event::Event, policy::Policy, view::Fault};
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A folder of one process: its journal's own options, so how much memory and disk it may use.
+    Folder(madang_journal::Options),
+    /// A database that several anchors may share.
+    Postgres(PostgresOptions),
+}
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The journal's own options: the folder, and how much memory and disk it may use.
-    pub journal: madang_journal::Options,
+    /// Where it is.
+    pub place: Place,
     /// The network that every record names.
     pub network: NetworkId,
     /// The key that signs grants, verdicts and passes.
@@ -37,10 +48,19 @@ pub struct Options {
 }
 
 impl Options {
-    /// A store in `dir`, with the defaults for everything else.
+    /// A store in the folder `dir`, with the defaults for everything else.
     pub fn new(dir: impl Into<PathBuf>, network: NetworkId, issuer: Arc<SigningKey>) -> Self {
+        Self::at(
+            Place::Folder(madang_journal::Options::new(dir)),
+            network,
+            issuer,
+        )
+    }
+
+    /// A store at `place`, with the defaults for everything else.
+    pub fn at(place: Place, network: NetworkId, issuer: Arc<SigningKey>) -> Self {
         Self {
-            journal: madang_journal::Options::new(dir),
+            place,
             network,
             issuer,
             issuers_before: Vec::new(),
@@ -54,13 +74,13 @@ impl Options {
 pub struct Done<T = ()> {
     /// The answer.
     pub value: T,
-    /// Where it stands in the journal: the entry that did it, now or when it was first asked.
+    /// Where it stands: the entry that did it, now or when it was first asked.
     pub entry: u64,
 }
 
-/// The anchor's store in one folder of one process. Shared by reference between threads.
-pub struct Embedded {
-    pub(super) journal: Store<Ledger>,
+/// The anchor's store. Shared by reference between threads.
+pub struct Store {
+    engine: Engine,
     pub(super) network: NetworkId,
     pub(super) issuer: Arc<SigningKey>,
     pub(super) trust: Trust,
@@ -72,12 +92,12 @@ pub struct Embedded {
 /// What was decided: the event to write, if any, and the answer.
 pub(super) type Decided<R> = Result<(Option<Event>, R), Fault>;
 
-impl Embedded {
-    /// Opens a store, or makes an empty one. Blocks until the rows are at the journal's head.
+impl Store {
+    /// Opens a store, or makes an empty one. Blocks until the rows are at the journal's head; a folder's says what that took.
     ///
     /// # Errors
-    /// The journal's own, and a policy that the protocol does not allow.
-    pub fn open(options: Options) -> Result<(Self, Recovery), StoreOpenError> {
+    /// The journal's or the database's own, and a policy that the protocol does not allow.
+    pub fn open(options: Options) -> Result<(Self, Option<Recovery>), StoreOpenError> {
         let policy = options.policy;
         if policy.grant_spend_within > GRANT_SPEND_WITHIN
             || policy.grant_settle_within > GRANT_SETTLE_WITHIN
@@ -87,9 +107,18 @@ impl Embedded {
         }
         let mut issuers = vec![PublicKey::of(&options.issuer)];
         issuers.extend_from_slice(&options.issuers_before);
-        let (journal, recovery) = Store::open(options.journal, Ledger)?;
+        let (engine, recovery) = match options.place {
+            Place::Folder(place) => {
+                let (journal, recovery) = Journal::open(place, Ledger)?;
+                (Engine::Folder(Box::new(journal)), Some(recovery))
+            }
+            Place::Postgres(place) => {
+                let postgres = Postgres::open(place, options.network)?;
+                (Engine::Postgres(Box::new(postgres)), None)
+            }
+        };
         let store = Self {
-            journal,
+            engine,
             network: options.network,
             issuer: options.issuer,
             trust: Trust::new(options.network, &issuers),
@@ -105,12 +134,15 @@ impl Embedded {
     /// # Errors
     /// The journal's own; nothing that was acknowledged is lost.
     pub fn close(&self) -> Result<(), CloseError> {
-        self.journal.close()
+        self.engine.close()
     }
 
-    /// The last durable entry of the journal.
-    pub fn head(&self) -> Head {
-        self.journal.head()
+    /// The last durable entry, and the hash of the chain that ends with it: the journal's, or this instance's in a database.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub fn head(&self) -> Result<Head, StoreError> {
+        self.engine.head()
     }
 
     /// What the provider has decided.
@@ -131,7 +163,7 @@ impl Embedded {
     /// Decides, writes, waits until it is durable. `entry` is the event's, or the last one where nothing is written.
     pub(super) fn commit<R>(
         &self,
-        decide: impl FnOnce(&ReadRows<'_>) -> Decided<R>,
+        mut decide: impl FnMut(&Seen<'_>) -> Decided<R>,
     ) -> Result<Done<R>, StoreError> {
         self.commit_payload(|view| {
             let (event, answer) = decide(view)?;
@@ -142,25 +174,29 @@ impl Embedded {
     /// As `commit`, for events in a form of their own.
     pub(super) fn commit_payload<R>(
         &self,
-        decide: impl FnOnce(&ReadRows<'_>) -> Result<(Option<Payload>, R), Fault>,
+        decide: impl FnMut(&Seen<'_>) -> Result<(Option<Payload>, R), Fault>,
     ) -> Result<Done<R>, StoreError> {
-        let (value, ticket) = self.journal.commit(|reader| {
-            let (payload, answer) = decide(&ReadRows(reader))?;
-            Ok((payload.into_iter().collect(), answer))
-        })?;
-        ticket.wait()?;
+        let committed = self.engine.commit(decide)?;
         Ok(Done {
-            value,
-            entry: ticket.seq(),
+            value: committed.answer,
+            entry: committed.entry,
         })
     }
 
     /// Reads what was committed so far.
     pub(super) fn read<R>(
         &self,
-        read: impl FnOnce(&ReadRows<'_>) -> Result<R, Fault>,
+        read: impl FnMut(&Seen<'_>) -> Result<R, Fault>,
     ) -> Result<R, StoreError> {
-        Ok(self.journal.read(|reader| read(&ReadRows(reader)))?)
+        self.engine.read(read)
+    }
+
+    /// Reads much of what was committed so far, a page at a time.
+    pub(super) fn scan<R>(
+        &self,
+        scan: impl FnOnce(&Seen<'_>) -> Result<R, Fault>,
+    ) -> Result<R, StoreError> {
+        self.engine.scan(scan)
     }
 
     pub(super) fn sign<T: Record>(&self, record: T) -> Result<Sealed<T>, StoreError> {

@@ -1,0 +1,135 @@
+//! Where events and rows are: in one folder of one process, or in PostgreSQL. Both run the same ledger; what they share is this much.
+
+use std::ops::Bound;
+
+use madang_journal::{CloseError, Head, Payload, Store as Journal};
+
+use super::{
+    error::StoreError,
+    postgres::{PgView, Postgres},
+    rows::{Ledger, ReadRows},
+};
+use crate::ledger::{
+    table::Table,
+    view::{Fault, Order, Row, RowList, View},
+};
+
+/// What a store's commands run on.
+pub(super) enum Engine {
+    /// A journal and its index.
+    Folder(Box<Journal<Ledger>>),
+    /// A database, perhaps with other anchors on it.
+    Postgres(Box<Postgres>),
+}
+
+/// The present rows, wherever they are.
+pub(super) enum Seen<'a> {
+    /// Of a journal's index.
+    Folder(ReadRows<'a>),
+    /// Of a database, as one transaction sees them.
+    Postgres(&'a PgView<'a>),
+}
+
+/// An answer, and the entry of the event that was written, or the last one's where nothing was.
+pub(super) struct Committed<R> {
+    pub(super) answer: R,
+    pub(super) entry: u64,
+}
+
+impl Engine {
+    /// Decides, writes, waits until it is durable. What decides may be asked again, on newer rows or on more of them: it does nothing else.
+    pub(super) fn commit<R>(
+        &self,
+        mut decide: impl FnMut(&Seen<'_>) -> Result<(Option<Payload>, R), Fault>,
+    ) -> Result<Committed<R>, StoreError> {
+        match self {
+            Self::Folder(journal) => {
+                let (answer, ticket) = journal.commit(|reader| {
+                    let (payload, answer) = decide(&Seen::Folder(ReadRows(reader)))?;
+                    Ok((payload.into_iter().collect(), answer))
+                })?;
+                ticket.wait()?;
+                Ok(Committed {
+                    answer,
+                    entry: ticket.seq(),
+                })
+            }
+            Self::Postgres(postgres) => postgres.commit(decide),
+        }
+    }
+
+    /// Reads what was committed so far. May be asked again, on more of the same rows.
+    pub(super) fn read<R>(
+        &self,
+        mut read: impl FnMut(&Seen<'_>) -> Result<R, Fault>,
+    ) -> Result<R, StoreError> {
+        match self {
+            Self::Folder(journal) => {
+                Ok(journal.read(|reader| read(&Seen::Folder(ReadRows(reader))))?)
+            }
+            Self::Postgres(postgres) => postgres.read(read),
+        }
+    }
+
+    /// Reads much, once, a page at a time.
+    pub(super) fn scan<R>(
+        &self,
+        scan: impl FnOnce(&Seen<'_>) -> Result<R, Fault>,
+    ) -> Result<R, StoreError> {
+        match self {
+            Self::Folder(journal) => {
+                Ok(journal.read(|reader| scan(&Seen::Folder(ReadRows(reader))))?)
+            }
+            Self::Postgres(postgres) => postgres.scan(scan),
+        }
+    }
+
+    /// The last durable entry, and the hash of this engine's chain up to it.
+    pub(super) fn head(&self) -> Result<Head, StoreError> {
+        match self {
+            Self::Folder(journal) => Ok(journal.head()),
+            Self::Postgres(postgres) => postgres.head(),
+        }
+    }
+
+    /// Lets go of files and connections.
+    pub(super) fn close(&self) -> Result<(), CloseError> {
+        match self {
+            Self::Folder(journal) => journal.close(),
+            Self::Postgres(postgres) => {
+                postgres.close();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl View for Seen<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Row>, Fault> {
+        match self {
+            Self::Folder(rows) => rows.get(table, key),
+            Self::Postgres(rows) => rows.get(table, key),
+        }
+    }
+
+    fn range(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        order: Order,
+        limit: usize,
+    ) -> Result<RowList, Fault> {
+        match self {
+            Self::Folder(rows) => rows.range(table, from, to, order, limit),
+            Self::Postgres(rows) => rows.range(table, from, to, order, limit),
+        }
+    }
+
+    fn expect<'k>(&self, table: Table, keys: impl Iterator<Item = &'k [u8]>) -> Result<(), Fault> {
+        match self {
+            Self::Folder(_) => Ok(()),
+            Self::Postgres(rows) => rows.expect(table, keys),
+        }
+    }
+}

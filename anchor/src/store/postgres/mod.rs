@@ -1,0 +1,25 @@
+//! The ledger's events and rows in PostgreSQL, for several anchors at once.
+//!
+//! * [`schema`]: the tables, and how they come to be.
+//! * [`link`]: one connection, and the statements it has prepared.
+//! * [`view`]: rows as one transaction sees them; misses are gathered, so that a batch costs a few round trips and not one for each row.
+//! * [`overlay`]: what a transaction has changed and not written yet.
+//! * [`group`]: commands of many threads that share one transaction.
+//! * [`engine`]: reads and commits, and what is tried again.
+//! * [`chain`]: the hash chain over what this instance has written.
+//! * [`connect`]: where the database is, and whose turn an instance's name is.
+
+mod chain;
+mod connect;
+mod engine;
+mod error;
+mod group;
+mod link;
+mod overlay;
+mod schema;
+mod view;
+
+pub use connect::PostgresOptions;
+pub(super) use engine::Postgres;
+pub use error::PostgresError;
+pub(super) use view::PgView;
