@@ -140,8 +140,8 @@ impl App {
                 AddressFrom::Connection,
             ),
         };
-        let (home, wish) = (config.home.clone(), config.network.clone());
-        let opening = spawn_blocking(move || Opened::open_or_create(&home, &wish));
+        let wished = config.clone();
+        let opening = spawn_blocking(move || Opened::open_or_create(&wished));
         let opened = opening.await.map_err(BuildError::Panicked)??;
         let nodes = listen(config.listen).await?;
         let watchers = match config.metrics_listen {

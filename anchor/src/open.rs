@@ -4,12 +4,12 @@ use std::{fs, io, path::PathBuf, sync::Arc};
 
 use crate::{
     broker::descriptor::{DescriptorError, Kept},
-    config::{ConfigError, NetworkWish},
+    config::{Config, ConfigError},
     home::Home,
     keys::{IssuerKeys, KeysError},
     ledger::policy::Policy,
     network::{Network, NetworkError},
-    store::{Options, Store, error::StoreOpenError},
+    store::{Options, Place, Store, error::StoreOpenError},
 };
 
 /// An anchor's home, open. Nobody else opens it until this is dropped.
@@ -60,7 +60,7 @@ pub enum OpenError {
     )]
     Forgotten(PathBuf),
     /// The store.
-    #[error("cannot open the store: {0}")]
+    #[error("cannot open the store")]
     Store(#[from] StoreOpenError),
 }
 
@@ -76,30 +76,28 @@ impl OpenError {
 
 impl Opened {
     /// Opens `home`, or makes a new anchor there. Blocks until the store is ready.
-    pub fn open_or_create(home: &Home, wish: &NetworkWish) -> Result<Self, OpenError> {
+    pub fn open_or_create(config: &Config) -> Result<Self, OpenError> {
+        let (home, wish) = (&config.home, &config.network);
         home.create().map_err(|source| unusable(home, source))?;
         let lock = HomeLock::take(home)?;
         let network = Network::load_or_create(home, wish)?;
-        Self::with(home, network, wish, lock)
+        Self::with(config, network, lock)
     }
 
     /// Opens `home`, where an anchor was started before. Blocks until the store is ready.
-    pub fn open(home: &Home, wish: &NetworkWish) -> Result<Self, OpenError> {
+    pub fn open(config: &Config) -> Result<Self, OpenError> {
+        let (home, wish) = (&config.home, &config.network);
         let missing = || OpenError::Missing(home.path().to_owned());
         if !home.network().exists() {
             return Err(missing());
         }
         let lock = HomeLock::take(home)?;
         let network = Network::load(home, wish)?.ok_or_else(missing)?;
-        Self::with(home, network, wish, lock)
+        Self::with(config, network, lock)
     }
 
-    fn with(
-        home: &Home,
-        network: Network,
-        wish: &NetworkWish,
-        lock: HomeLock,
-    ) -> Result<Self, OpenError> {
+    fn with(config: &Config, network: Network, lock: HomeLock) -> Result<Self, OpenError> {
+        let (home, wish) = (&config.home, &config.network);
         let keys = IssuerKeys::load_or_create(&home.issuer_keys())?;
         let says_all = wish.name.is_some() && wish.tax_rate_bp.is_some();
         let network = match Kept::read(home, &network, &keys)? {
@@ -107,7 +105,11 @@ impl Opened {
             Kept::Damaged if !says_all => return Err(OpenError::Forgotten(home.descriptor())),
             Kept::Damaged | Kept::Nothing => network,
         };
-        let mut options = Options::new(home.store(), network.id, Arc::new(keys.signing().clone()));
+        let place = match &config.database {
+            Some(database) => Place::Postgres(database.clone()),
+            None => Place::Folder(madang_journal::Options::new(home.store())),
+        };
+        let mut options = Options::at(place, network.id, Arc::new(keys.signing().clone()));
         options.issuers_before = keys.public().split_off(1);
         options.policy = Policy {
             currency: network.currency,

@@ -200,7 +200,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 fn at_rest(home: &Home, command: Command) -> Result<Answer, Failure> {
     let raw = configured(home, RawConfig::default())?;
     let config = Config::check(home.clone(), raw).map_err(|error| Failure::of_config(&error))?;
-    let opened = Opened::open(home, &config.network).map_err(|error| {
+    let opened = Opened::open(&config).map_err(|error| {
         if error.is_mistake() {
             Failure::Mistake(error.to_string())
         } else {

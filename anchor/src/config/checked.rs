@@ -17,7 +17,10 @@ use super::{
     raw::{RawConfig, RawLimits},
     units,
 };
-use crate::{clock::Clock, home::Home};
+use crate::{clock::Clock, home::Home, store::PostgresOptions};
+
+/// Octets of an instance's name.
+const INSTANCE_BYTES_MAX: usize = 40;
 
 /// What one anchor is to do. [`Config::new`] is a good one for tests: loopback, a free port, the system's clock.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct Config {
     pub exposure: Exposure,
     /// Where Prometheus connects, beside the operator's socket.
     pub metrics_listen: Option<SocketAddr>,
+    /// The database with accounts and money; `None`: they are in the home.
+    pub database: Option<PostgresOptions>,
     /// What the network is wanted to be.
     pub network: NetworkWish,
     /// Where nodes enter the mesh, beside the hubs that are online: multiaddrs that end in a peer id.
@@ -122,6 +127,7 @@ impl Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             exposure: Exposure::Loopback,
             metrics_listen: None,
+            database: None,
             network: NetworkWish {
                 name: None,
                 currency: None,
@@ -167,6 +173,7 @@ impl Config {
             listen,
             exposure,
             metrics_listen,
+            database: database(raw.store, raw.instance)?,
             network: NetworkWish {
                 name: raw.name,
                 currency: currency.transpose()?,
@@ -179,6 +186,37 @@ impl Config {
             clock: Clock::system(),
         })
     }
+}
+
+fn database(
+    store: Option<String>,
+    instance: Option<String>,
+) -> Result<Option<PostgresOptions>, ConfigError> {
+    let Some(store) = store else {
+        let alone =
+            "instance names an anchor among those that share a database: give store as well";
+        return match instance {
+            Some(_) => Err(ConfigError::Conflict(alone)),
+            None => Ok(None),
+        };
+    };
+    // What was written may hold a password: it is not said again.
+    let problem = "postgres://USER:PASSWORD@HOST/NAME is expected";
+    let is_url = store.starts_with("postgres://") || store.starts_with("postgresql://");
+    let options = store.parse::<PostgresOptions>().ok().filter(|_| is_url);
+    let mut options = options.ok_or_else(|| value("store", "(not shown)", problem))?;
+    if let Some(instance) = instance {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if instance.is_empty()
+            || instance.len() > INSTANCE_BYTES_MAX
+            || !instance.chars().all(is_name)
+        {
+            let problem = "1 to 40 letters, digits, - and _ are expected";
+            return Err(value("instance", &instance, problem));
+        }
+        options.instance = instance;
+    }
+    Ok(Some(options))
 }
 
 fn exposure(

@@ -41,6 +41,13 @@ pub struct RawConfig {
     /// Where nodes enter the mesh, a multiaddr that ends in a peer id; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     pub bootstrap: Option<Vec<String>>,
+    /// Where accounts and money are: a database, postgres://USER:PASSWORD@HOST/NAME, which several anchors may share; in the home folder where
+    /// nothing is said. With a password, write it into anchor.toml: other users see what is written here
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// This anchor's name among those that share a database [default: anchor]
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
     /// Account whose devices are hubs, which are added to the bootstrap addresses while online; may be repeated
     #[arg(long, value_name = "HANDLE")]
     pub hub: Option<Vec<String>>,
@@ -113,6 +120,8 @@ impl RawConfig {
             tax_rate: flags.tax_rate.or(self.tax_rate),
             tax_mode: flags.tax_mode.or(self.tax_mode),
             bootstrap: flags.bootstrap.or(self.bootstrap),
+            store: flags.store.or(self.store),
+            instance: flags.instance.or(self.instance),
             hub: flags.hub.or(self.hub),
             limits: self.limits,
         }

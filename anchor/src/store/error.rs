@@ -78,10 +78,10 @@ impl From<CommitError<Fault>> for StoreError {
 
 impl From<PostgresError> for StoreError {
     fn from(error: PostgresError) -> Self {
-        match error {
-            PostgresError::Closed => Self::Closed,
-            error => Self::of_cause(Arc::new(error)),
+        if matches!(error, PostgresError::Closed) {
+            return Self::Closed;
         }
+        Self::of_cause(Arc::new(error))
     }
 }
 

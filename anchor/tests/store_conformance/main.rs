@@ -1,6 +1,10 @@
 //! What every engine of the store must do, run on each: a folder, and PostgreSQL where its server is installed.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it leaves out"
+)]
 
 mod accounts;
 mod holds;

@@ -61,13 +61,16 @@ impl Server {
 
     /// A new database in it.
     pub(crate) fn database(&self) -> PostgresOptions {
+        self.new_database().parse().unwrap()
+    }
+
+    /// A new database in it: the words that connect to it.
+    pub(crate) fn new_database(&self) -> String {
         let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let socket = self.socket();
         self.run("createdb", &["-h", &socket, "-U", "madang", &name])
             .unwrap();
         format!("host={socket} user=madang dbname={name}")
-            .parse()
-            .unwrap()
     }
 
     /// Ends it as a power failure would, and starts it again.

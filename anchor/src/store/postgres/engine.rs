@@ -55,7 +55,7 @@ struct Writer {
 
 enum WriterState {
     /// Nothing is open.
-    Idle(Link),
+    Idle(Box<Link>),
     /// A transaction is.
     Open(Box<Group>),
     /// The connection is gone; the next command makes one.
@@ -87,7 +87,7 @@ impl Postgres {
             options,
             shard,
             writer: FairMutex::new(Writer {
-                state: WriterState::Idle(link),
+                state: WriterState::Idle(Box::new(link)),
                 head,
             }),
             readers: Mutex::new(Readers {
@@ -194,7 +194,7 @@ impl Postgres {
             let error = error.clone();
             // PostgreSQL takes nothing more in a transaction that has failed.
             writer.state = match group.abort(error.clone()) {
-                Some(link) => WriterState::Idle(link),
+                Some(link) => WriterState::Idle(Box::new(link)),
                 None => WriterState::Lost,
             };
             return Err(error);
@@ -214,7 +214,7 @@ impl Postgres {
     fn open_group(&self, writer: &mut Writer) -> Result<Box<Group>, PostgresError> {
         let link = match std::mem::replace(&mut writer.state, WriterState::Lost) {
             WriterState::Open(group) => return Ok(group),
-            WriterState::Idle(link) => link,
+            WriterState::Idle(link) => *link,
             WriterState::Closed => {
                 writer.state = WriterState::Closed;
                 return Err(PostgresError::Closed);
@@ -231,9 +231,15 @@ impl Postgres {
     /// The first member of a group ends it, once those who waited meanwhile have joined.
     fn finish(&self, outcome: &Arc<Outcome>) {
         let mut writer = self.writer.lock();
-        match std::mem::replace(&mut writer.state, WriterState::Lost) {
-            WriterState::Open(group) if Arc::ptr_eq(group.outcome(), outcome) => writer.end(*group),
-            other => writer.state = other,
+        let state = std::mem::replace(&mut writer.state, WriterState::Lost);
+        if let WriterState::Open(group) = state {
+            if Arc::ptr_eq(group.outcome(), outcome) {
+                writer.end(*group);
+            } else {
+                writer.state = WriterState::Open(group);
+            }
+        } else {
+            writer.state = state;
         }
     }
 
@@ -285,7 +291,7 @@ impl Writer {
     fn end(&mut self, group: Group) {
         let (link, head) = group.finish(self.head);
         self.head = head;
-        self.state = link.map_or(WriterState::Lost, WriterState::Idle);
+        self.state = link.map_or(WriterState::Lost, |link| WriterState::Idle(Box::new(link)));
     }
 }
 

@@ -9,7 +9,7 @@ use postgres::error::SqlState;
 pub enum PostgresError {
     /// The database's own word, or the connection's.
     #[error("the database: {}", said(.0))]
-    Database(#[source] Arc<postgres::Error>),
+    Database(Arc<postgres::Error>),
     /// The tables are a later program's.
     #[error("the database was used by a newer madang-anchor; use that one")]
     Newer,

@@ -132,20 +132,17 @@ impl Group {
         } else {
             write(&mut link, &self.changed, &self.events)
         };
-        let committed = written.and_then(|()| match self.events.is_empty() {
-            true => Ok(true),
-            false => Ok(commit(&mut link, &self.telling.0)),
-        });
-        match committed {
-            Ok(true) => {
-                self.telling.0.tell(End::Done);
-                (Some(link), self.head)
-            }
-            Ok(false) => (reset(link), before),
-            Err(error) => {
-                self.telling.0.tell(end_of(error));
-                (reset(link), before)
-            }
+        let end = match written {
+            Ok(()) if self.events.is_empty() => End::Done,
+            Ok(()) => commit(&mut link),
+            Err(error) => end_of(error),
+        };
+        let is_done = matches!(end, End::Done);
+        self.telling.0.tell(end);
+        if is_done {
+            (Some(link), self.head)
+        } else {
+            (reset(link), before)
         }
     }
 
@@ -173,17 +170,13 @@ fn end_of(error: PostgresError) -> End {
     }
 }
 
-/// True where it is durable; otherwise the outcome is told here.
-fn commit(link: &mut Link, outcome: &Outcome) -> bool {
-    let Err(error) = link.run("COMMIT") else {
-        return true;
-    };
-    outcome.tell(match error {
-        error if error.is_conflict() => End::Again,
-        error if error.is_answer() => End::Failed(error),
-        error => End::Unknown(error),
-    });
-    false
+fn commit(link: &mut Link) -> End {
+    match link.run("COMMIT") {
+        Ok(()) => End::Done,
+        Err(error) if error.is_conflict() => End::Again,
+        Err(error) if error.is_answer() => End::Failed(error),
+        Err(error) => End::Unknown(error),
+    }
 }
 
 fn reset(mut link: Link) -> Option<Link> {

@@ -43,8 +43,10 @@ const LOCK: i64 = 0x6d61_6461_6e67;
 pub(super) fn migrate(client: &mut Client) -> Result<(), PostgresError> {
     let mut transaction = client.transaction()?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
-    transaction
-        .batch_execute("CREATE TABLE IF NOT EXISTS madang_schema (version integer PRIMARY KEY)")?;
+    let known = transaction.query_one("SELECT to_regclass('madang_schema') IS NOT NULL", &[])?;
+    if !known.try_get::<_, bool>(0)? {
+        transaction.batch_execute("CREATE TABLE madang_schema (version integer PRIMARY KEY)")?;
+    }
     let version =
         transaction.query_one("SELECT coalesce(max(version), 0) FROM madang_schema", &[])?;
     let version: i32 = version.try_get(0)?;

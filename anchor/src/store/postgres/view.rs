@@ -187,12 +187,13 @@ impl View for PgView<'_> {
         limit: usize,
     ) -> Result<RowList, Fault> {
         let beyond;
-        let from = match from {
-            Bound::Excluded(key) if is_shared(table, key) => {
-                beyond = [key, &SHARD_LAST].concat();
-                Bound::Excluded(beyond.as_slice())
-            }
-            other => other,
+        let from = if let Bound::Excluded(key) = from
+            && is_shared(table, key)
+        {
+            beyond = [key, &SHARD_LAST].concat();
+            Bound::Excluded(beyond.as_slice())
+        } else {
+            from
         };
         let wanted = limit.saturating_add(self.overlay.count(table, from, to));
         let rows = self
@@ -202,9 +203,10 @@ impl View for PgView<'_> {
             .range(table, (from, to), order, wanted)
             .map_err(fault)?;
         let rows = self.overlay.over(rows, table, (from, to), order, limit);
-        match table {
-            Table::Balance => self.gathered(rows),
-            _ => Ok(rows),
+        if table == Table::Balance {
+            self.gathered(rows)
+        } else {
+            Ok(rows)
         }
     }
 }
