@@ -39,7 +39,7 @@ use crate::{
 
 /// A grant that no session knows is used no more after this long: as long as an idle session keeps its own.
 const UNUSED_FOR: Duration = Duration::from_secs(60);
-/// How often leftovers are looked for.
+/// How often leftovers are looked for, and one tries again with a seller that is connected.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// Grants that are ended with one seller at a time.
 const GRANTS_MAX: usize = 64;
@@ -53,8 +53,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 const ROUNDS_MAX: usize = 4;
 /// A seller answers a goodbye within this time, or is told once more what was said last.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
-/// Between two tries with a seller that is not there: the first, and the longest.
-const RETRY_FIRST: Duration = Duration::from_secs(15);
+/// Between two tries with a seller that is not there: the first, which is for one that was only not found yet, and the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Says that nobody else may present or end a grant, for as long as it lives.
@@ -76,6 +76,26 @@ struct Seen {
     unused: BTreeMap<GrantId, Instant>,
     /// When a seller was tried last, and how long it is left alone since.
     tried: BTreeMap<PublicKey, (Instant, Duration)>,
+}
+
+impl Seen {
+    /// How long all sellers that were tried in vain are left alone; never so long that what is new is not looked for.
+    fn until_next_try(&self) -> Duration {
+        let tries = self.tried.values();
+        let waits = tries.map(|(at, pause)| pause.saturating_sub(at.elapsed()));
+        let next = waits.min().unwrap_or(LOOK_EVERY);
+        next.clamp(RETRY_FIRST, LOOK_EVERY)
+    }
+
+    /// A seller was tried in vain; gives how long it is left alone.
+    fn in_vain(&mut self, seller: PublicKey) -> Duration {
+        let before = self.tried.get(&seller);
+        let pause = before.map_or(RETRY_FIRST, |(_, pause)| (2 * *pause).min(RETRY_LONGEST));
+        if before.is_some() || self.tried.len() < REMEMBERED_MAX {
+            self.tried.insert(seller, (Instant::now(), pause));
+        }
+        pause
+    }
 }
 
 impl Buying {
@@ -104,12 +124,11 @@ impl Buying {
 
     /// Ends what nobody uses, for as long as the node runs.
     pub(super) async fn end_leftovers(&self) {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seen = Seen::default();
+        let mut pause = Duration::ZERO;
         loop {
             tokio::select! {
-                _ = looks.tick() => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.0.leftovers.notified() => {}
             }
             match self.leftovers(&mut seen.unused) {
@@ -119,6 +138,7 @@ impl Buying {
                     tracing::error!(error, "look for grants that nobody uses");
                 }
             }
+            pause = seen.until_next_try();
         }
     }
 
@@ -176,6 +196,8 @@ impl Buying {
     }
 
     async fn end_each(&self, leftovers: BTreeMap<PublicKey, Vec<GrantRow>>, seen: &mut Seen) {
+        seen.tried
+            .retain(|seller, _| leftovers.contains_key(seller));
         let now = Instant::now();
         let attached: BTreeSet<PublicKey> = self
             .purchases()
@@ -186,7 +208,7 @@ impl Buying {
         let due = leftovers.into_iter().filter(|(seller, _)| {
             seen.tried.get(seller).is_none_or(|(at, pause)| {
                 let pause = if attached.contains(seller) {
-                    RETRY_FIRST
+                    LOOK_EVERY.min(*pause)
                 } else {
                     *pause
                 };
@@ -203,12 +225,8 @@ impl Buying {
                 seen.tried.remove(&seller);
                 continue;
             };
-            let before = seen.tried.get(&seller);
-            let pause = before.map_or(RETRY_FIRST, |(_, pause)| (2 * *pause).min(RETRY_LONGEST));
+            let pause = seen.in_vain(seller);
             tracing::debug!(%error, retry_s = pause.as_secs(), "grants that nobody uses are ended later");
-            if seen.tried.len() < REMEMBERED_MAX {
-                seen.tried.insert(seller, (Instant::now(), pause));
-            }
         }
     }
 
