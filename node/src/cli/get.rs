@@ -312,12 +312,16 @@ impl Download<'_> {
             .body(Full::new(Bytes::new()))
             .map_err(Failure::failed)?;
         let streamed = self.client.stream(request).await?;
-        if streamed
-            .response
-            .headers()
-            .contains_key(control::ANSWERED_BY)
-        {
+        let headers = streamed.response.headers();
+        if headers.contains_key(control::ANSWERED_BY) {
             self.pay.set(None);
+            let due = headers.get(control::DUE_BEFORE);
+            if let Some(due) = due.and_then(|due| due.to_str().ok()) {
+                let said = format!(
+                    "{due} of the budget are for what was received before and is not signed for yet"
+                );
+                self.bar.suspend(|| out::note(said));
+            }
             return Ok(streamed);
         }
         let status = streamed.response.status();

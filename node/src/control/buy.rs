@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use super::{
     Problem, Shop,
+    due::Due,
     model::{self, Agree, ConsentStatus},
     told::{LENGTH, TOLD, Told},
 };
@@ -80,8 +81,13 @@ pub(super) async fn fetch(
     };
     enough(&quote, budget, false)?;
     shop.agree(agreement(&*shop, &quote, budget, false)).await?;
+    let due = Due::to(&*shop, &site, quote.tariff.currency);
     let request = request(&wanted.path, &headers)?;
-    paid(&node, &shop, site, request).await
+    let outcome = paid(&node, &shop, site, request).await;
+    match due {
+        Some(due) => due.beside(outcome),
+        None => outcome,
+    }
 }
 
 async fn paid(

@@ -6,6 +6,7 @@
 
 mod buy;
 mod client;
+mod due;
 mod listener;
 pub mod model;
 mod problem;
@@ -16,6 +17,7 @@ mod told;
 pub(crate) use buy::ANSWERED_BY;
 pub use client::{CallError, Client, Streamed};
 pub(crate) use client::{collect, judge};
+pub(crate) use due::DUE_BEFORE;
 pub use listener::{BindError, Listener};
 pub use problem::Problem;
 pub use shop::{Shop, ShopOf};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use madang_protocol::amount::Amount;
+use madang_protocol::amount::{Amount, Currency};
 
 use super::{
     failure::{self, Reader},
@@ -30,7 +30,7 @@ pub(super) struct Desk<C> {
     pub(super) pending: Arc<Pending>,
     /// The port that browsers reach this listener at.
     pub(super) port: u16,
-    pub(super) currency: String,
+    pub(super) currency: Currency,
 }
 
 impl<C: Consents> Desk<C> {
@@ -54,7 +54,8 @@ impl<C: Consents> Desk<C> {
                 self.take(token, request, language).await
             }
             (&Method::GET, None) if path == "/" && is_window(headers) => {
-                page::agreements(language, &self.consents.standing(), &self.currency)
+                let (standing, today) = (self.consents.standing(), self.consents.today());
+                page::agreements(language, &standing, today, self.currency)
             }
             (&Method::POST, None) if path == "/withdraw" && self.is_own_form(headers) => {
                 self.withdraw(request).await
@@ -78,7 +79,25 @@ impl<C: Consents> Desk<C> {
             return gone(language);
         };
         let budget = self.consents.budget_proposed().to_string();
-        ask(&question, &budget, None, language)
+        self.ask(&question, &budget, None, language)
+    }
+
+    fn ask(
+        &self,
+        question: &Question,
+        budget: &str,
+        wrong: Option<&'static str>,
+        language: Language,
+    ) -> Response<Body> {
+        let asking = Asking {
+            quote: &question.quote,
+            target: &question.target,
+            origin: &question.origin,
+            budget,
+            today: self.consents.today(),
+            wrong,
+        };
+        page::consent(language, &asking)
     }
 
     async fn take(
@@ -94,7 +113,7 @@ impl<C: Consents> Desk<C> {
             return gone(language);
         };
         let typed = field(&form, "budget").unwrap_or_default();
-        let again = |wrong| ask(&question, &typed, Some(wrong), language);
+        let again = |wrong| self.ask(&question, &typed, Some(wrong), language);
         let wants_pass = field(&form, "how").as_deref() == Some("pass");
         let budget: Amount = match typed.trim().parse() {
             Ok(budget) => budget,
@@ -182,22 +201,6 @@ fn is_window(headers: &HeaderMap) -> bool {
     headers
         .get("sec-fetch-dest")
         .is_none_or(|dest| dest.as_bytes() == b"document")
-}
-
-fn ask(
-    question: &Question,
-    budget: &str,
-    wrong: Option<&'static str>,
-    language: Language,
-) -> Response<Body> {
-    let asking = Asking {
-        quote: &question.quote,
-        target: &question.target,
-        origin: &question.origin,
-        budget,
-        wrong,
-    };
-    page::consent(language, &asking)
 }
 
 fn gone(language: Language) -> Response<Body> {

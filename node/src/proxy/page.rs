@@ -1,12 +1,12 @@
 //! What a person sees when a site cannot be shown, and when it has a price.
 
 use http::{Response, StatusCode};
-use madang_protocol::{name::SiteName, record::tariff::Rule, time::UnixMillis};
-use maud::html;
+use madang_protocol::{amount::Currency, name::SiteName, record::tariff::Rule, time::UnixMillis};
+use maud::{Markup, html};
 
 use super::{look, prices, words::Language};
 use crate::{
-    fetch::{Quote, Standing},
+    fetch::{Quote, Standing, Today},
     web::Body,
 };
 
@@ -62,6 +62,8 @@ pub(super) struct Asking<'a> {
     pub origin: &'a str,
     /// The budget in the form.
     pub budget: &'a str,
+    /// The day's budget, over all sites.
+    pub today: Today,
     /// What was wrong with the answer before, if there was one.
     pub wrong: Option<&'static str>,
 }
@@ -97,6 +99,7 @@ pub(super) fn consent(language: Language, asking: &Asking<'_>) -> Response<Body>
                 label for="budget" { (language.say("Pay this site at most", "이 사이트에 쓸 최대 금액")) }
                 p.amount { input #budget type="text" name="budget" inputmode="decimal" autocomplete="off" required value=(asking.budget); " " (tariff.currency) " " (prices::included(language, quote.tax)) }
                 p.soft { (language.say("In all, not each time. You are asked again when it is used up or a price changes.", "한 번이 아니라 모두 합한 금액입니다. 다 쓰거나 가격이 바뀌면 다시 여쭤봅니다.")) }
+                (day(language, asking.today, tariff.currency))
                 div.row {
                     button type="submit" { (language.say("Agree", "동의")) }
                     a.button.quiet href=(asking.origin) { (language.say("Not now", "다음에")) }
@@ -111,11 +114,13 @@ pub(super) fn consent(language: Language, asking: &Asking<'_>) -> Response<Body>
 pub(super) fn agreements(
     language: Language,
     standing: &[Standing],
-    currency: &str,
+    today: Today,
+    currency: Currency,
 ) -> Response<Body> {
     let title = language.say("Sites you agreed to pay", "결제에 동의한 사이트");
     let content = html! {
         h1 { (title) }
+        (day(language, today, currency))
         @if standing.is_empty() { p.soft { (language.say("None. The first paid page of a site asks you.", "없습니다. 유료 페이지를 처음 열 때 여쭤봅니다.")) } }
         @if !standing.is_empty() { p.soft { (language.say(
             "What left your wallet, tax included, of what you agreed to. Each new agreement counts from zero; the bill has all of it.",
@@ -134,6 +139,21 @@ pub(super) fn agreements(
         }
     };
     look::page(StatusCode::OK, language, title, &content)
+}
+
+/// How much of the day's budget is spent, and left.
+fn day(language: Language, today: Today, currency: Currency) -> Markup {
+    let money = |amount| prices::money(amount, currency);
+    let (spent, budget, left) = (money(today.spent), money(today.budget), money(today.left()));
+    let words = match language {
+        Language::English => format!(
+            "Today, over all sites: {spent} of {budget} spent, {left} left. It begins anew at midnight UTC."
+        ),
+        Language::Korean => format!(
+            "오늘 모든 사이트에서 쓴 금액: {spent} (예산 {budget}, 남은 금액 {left}). 협정 세계시(UTC) 자정에 새로 시작됩니다."
+        ),
+    };
+    html! { p.soft { (words) } }
 }
 
 /// A time as a visitor reads it: to the minute, in UTC.

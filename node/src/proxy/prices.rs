@@ -172,7 +172,7 @@ fn counted(count: u64, units: &[(u64, &str)]) -> String {
 }
 
 /// An amount with its thousands set apart.
-fn money(amount: Amount, currency: Currency) -> String {
+pub(super) fn money(amount: Amount, currency: Currency) -> String {
     let text = amount.to_string();
     let fraction = text.find('.').map_or("", |point| &text[point..]);
     format!(

@@ -110,7 +110,7 @@ impl<F: Fetch, C: Consents> Proxy<F, C> {
             consents,
             pending,
             port: bound.console.port(),
-            currency: currency.to_string(),
+            currency,
         };
         Ok(Self {
             listeners,

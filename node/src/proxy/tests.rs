@@ -125,7 +125,7 @@ impl Consents for Network {
 
     fn today(&self) -> Today {
         Today {
-            spent: Amount::ZERO,
+            spent: Amount::from_units(1_500).unwrap(),
             budget: Amount::from_units(10_000).unwrap(),
         }
     }

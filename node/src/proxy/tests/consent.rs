@@ -23,13 +23,16 @@ async fn the_first_paid_page_asks_then_pays_and_comes_back() {
         page.contains("500 KRW per request")
             && page.contains("/report?x=1")
             && page.contains("Alice's garden")
-            && page.contains("3 requests free every day"),
+            && page.contains("3 requests free every day")
+            && page.contains("1,500 KRW of 10,000 KRW spent, 8,500 KRW left"),
         "{page}"
     );
     let korean = [("accept-language", "ko")];
     let (_, _, page) = world.console("GET", &path_of(&question), &korean, "").await;
     assert!(
-        page.contains("1회당 500 KRW") && page.contains("매일 3회 무료"),
+        page.contains("1회당 500 KRW")
+            && page.contains("매일 3회 무료")
+            && page.contains("1,500 KRW (예산 10,000 KRW, 남은 금액 8,500 KRW)"),
         "{page}"
     );
 
