@@ -295,6 +295,20 @@ async fn a_priced_path_has_one_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_application_without_prices_reads_its_paths_itself() {
+    let paths = ["/api/group%2Fproject", "/a%5cb//c/../d", "/%ff"];
+    let free = street(&[]).await;
+    for path in paths {
+        let got = free.bob().get("alice", path).await.unwrap();
+        assert_eq!(got.status, StatusCode::OK, "{path}");
+        assert_eq!(asked(&free, path).len(), 1, "{path}");
+    }
+    let priced = street(&["/page=500 KRW"]).await;
+    let refusal = priced.bob().open("alice", get(paths[0])).await.err();
+    assert_eq!(refusal, Some(FetchError::Refused(Reject::PATH_UNREADABLE)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_session_pays_for_nobody() {
     let mut street = street(&["/act=500 KRW"]).await;
     street.agreed("/act", won(2_000)).await.unwrap();

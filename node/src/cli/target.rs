@@ -28,7 +28,7 @@ pub(super) struct Target {
 
 impl Target {
     /// Reads `alice/x`, `http://alice.localhost:8420/x`, `http://alice.madang/x`. As in a browser's address line, what needs to be encoded may be
-    /// typed as it is, escapes stay as they are, and empty segments, `.` and `..` are gone.
+    /// typed as it is, escapes stay as they are, and empty segments, `.` and `..` are gone. An encoded `/` is for the site to read.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |reason: &dyn std::fmt::Display| {
             Failure::misuse(format!(
@@ -54,10 +54,10 @@ impl Target {
         let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
         let typed = encoded(path);
         let typed = if typed.is_empty() { "/" } else { &typed };
-        let path = canonical(typed).map_err(|_| {
-            wrong(&"it leads above the site, or holds an encoded /, a backslash, a control character or what is not UTF-8")
+        let path = address(typed).ok_or_else(|| {
+            wrong(&"it leads above the site, or holds a backslash, a control character, what is not UTF-8, or an encoded / beside empty segments or dots")
         })?;
-        let path = format!("{}{}", path.as_deref().unwrap_or(typed), encoded(query));
+        let path = path + &encoded(query);
         if path.parse::<http::uri::PathAndQuery>().is_err() {
             return Err(wrong(&"it is too long"));
         }
@@ -81,6 +81,18 @@ impl Target {
                 .chars()
                 .any(|c| c.is_control() || c == '/' || c == '\\');
         is_name.then(|| name.into_owned())
+    }
+}
+
+/// The address of a path. Where a `/` is encoded it has to be the address already.
+fn address(typed: &str) -> Option<String> {
+    let is_own = || {
+        let readable = typed.replace("%2f", "_").replace("%2F", "_");
+        canonical(&readable) == Ok(None)
+    };
+    match canonical(typed) {
+        Ok(address) => Some(address.unwrap_or_else(|| typed.to_owned())),
+        Err(_) => is_own().then(|| typed.to_owned()),
     }
 }
 
@@ -125,6 +137,11 @@ mod tests {
             ("alice/a/b/..", "alice", "/a/"),
             ("alice//a/", "alice", "/a/"),
             ("alice/a//b/", "alice", "/a/b/"),
+            (
+                "alice/api/group%2Fproject/x",
+                "alice",
+                "/api/group%2Fproject/x",
+            ),
         ] {
             let target = Target::parse(text).unwrap();
             assert_eq!(
@@ -140,7 +157,8 @@ mod tests {
             "alice/..",
             "alice/../x",
             "alice/a/%2e%2e/../x",
-            "alice/a%2fb",
+            "alice/a%2fb/../c",
+            "alice/a%2f..%5cb",
             "alice/a\\b",
             "alice/a%00",
             "alice/%ff",

@@ -102,8 +102,12 @@ pub(super) fn failure(error: BuyError, quote: Quote) -> FetchError {
         }
         BuyError::DayUsedUp => FetchError::DayUsedUp(quote),
         BuyError::TariffChanged => FetchError::TariffChanged(quote),
-        BuyError::NoCredit => FetchError::NoCredit(quote),
-        BuyError::AnchorAway => FetchError::AnchorAway,
+        BuyError::NoCredit | BuyError::Refused(Reject::CREDIT_INSUFFICIENT) => {
+            FetchError::NoCredit(quote)
+        }
+        BuyError::AnchorAway | BuyError::Refused(Reject::ANCHOR_UNREACHABLE) => {
+            FetchError::AnchorAway
+        }
         BuyError::Stalled | BuyError::Unreachable(_) => FetchError::Stalled,
         BuyError::Refused(reject) => FetchError::Refused(reject),
         BuyError::Store(error) => {

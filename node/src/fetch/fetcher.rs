@@ -30,7 +30,7 @@ use crate::{
     mesh::directory::{Directory, Located, ResolveError},
     pay::{BuyError, Buying, Paid, Seller},
     standing::Standing,
-    web::{Body, BoxDuplex, Pool, Tunnel},
+    web::{self, Body, BoxDuplex, Pool, Tunnel},
 };
 
 /// A device begins to answer within this time. Applications may think; a device that is gone shows sooner.
@@ -56,9 +56,9 @@ pub struct Fetcher {
 }
 
 /// One request on its way, as far as it can be sent again.
-pub(super) struct Asking<'a> {
-    site: &'a SiteName,
-    path: CleanPath,
+pub(super) struct Asking {
+    /// `None` where it has no one form: it can be asked of what has no prices.
+    path: Option<CleanPath>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -74,7 +74,7 @@ pub(super) enum Outcome {
     Gone(FetchError),
 }
 
-impl Asking<'_> {
+impl Asking {
     /// Whether asking again does no more than asking once.
     pub(super) fn is_repeatable(&self) -> bool {
         self.method.is_safe() && !self.uploaded.is_used()
@@ -114,15 +114,20 @@ impl Fetcher {
     }
 
     /// Asks one device; free first, then as it was agreed to pay.
-    async fn ask(&self, located: &Located, asking: &Asking<'_>) -> Result<Outcome, FetchError> {
+    async fn ask(&self, located: &Located, asking: &Asking) -> Result<Outcome, FetchError> {
+        let has_prices = located.announcement.tariff.is_some();
         let may_pay = asking.paying == Paying::AsAgreed
             && self.buying.is_some()
             && asking.method != Method::HEAD
             && located.peer != self.pool.own_peer()
-            && located.announcement.tariff.is_some();
-        if !may_pay {
-            return self.ask_free(located, asking).await;
+            && has_prices;
+        let path = asking.path.as_ref();
+        if path.is_none() && has_prices {
+            return Err(FetchError::Refused(Reject::PATH_UNREADABLE));
         }
+        let Some(path) = path.filter(|_| may_pay) else {
+            return self.ask_free(located, asking).await;
+        };
         let mut pause = PAYING_PAUSE;
         let mut refused = Reject::PAYMENT_REQUIRED;
         for attempt in 0..PAYING_TRIES {
@@ -131,12 +136,11 @@ impl Fetcher {
                 Ok(tariff) => tariff,
                 Err(error) => return Ok(Outcome::Gone(error)),
             };
-            let Some(rule) =
-                rule_for(&tariff, &asking.path).filter(|rule| tariff.rules[*rule].has_price())
+            let Some(rule) = rule_for(&tariff, path).filter(|rule| tariff.rules[*rule].has_price())
             else {
                 return self.ask_free(located, asking).await;
             };
-            let quote = self.quote(located, asking, tariff, rule);
+            let quote = self.quote(located, path, tariff, rule);
             let paid = match self.ready(located, &quote).await {
                 Ok(paid) => paid,
                 Err(BuyError::TariffChanged) if attempt == 0 => {
@@ -156,7 +160,7 @@ impl Fetcher {
             let upload = match asking.uploaded.take() {
                 None => Upload::free(empty()),
                 Some(body) => match paid.upload(body, rule) {
-                    Ok(body) => Upload::bought(body),
+                    Ok((body, given_up)) => Upload::bought(body, given_up),
                     Err(error) => return Err(self.unbought(error, quote)),
                 },
             };
@@ -210,7 +214,7 @@ impl Fetcher {
     pub(super) async fn ask_free(
         &self,
         located: &Located,
-        asking: &Asking<'_>,
+        asking: &Asking,
     ) -> Result<Outcome, FetchError> {
         let upload = Upload::free(asking.uploaded.take().unwrap_or_else(empty));
         let response = match self.send(located, asking, upload, None).await {
@@ -227,15 +231,16 @@ impl Fetcher {
     async fn free(
         &self,
         located: &Located,
-        asking: &Asking<'_>,
+        asking: &Asking,
         response: Response<Body>,
     ) -> Result<Response<Body>, FetchError> {
         match response.status() {
             StatusCode::PAYMENT_REQUIRED => {
                 let tariff = self.tariff(located).await?;
-                match rule_for(&tariff, &asking.path) {
-                    Some(rule) => Err(FetchError::NotAgreed(Box::new(
-                        self.quote(located, asking, tariff, rule),
+                let path = asking.path.as_ref();
+                match path.and_then(|path| Some((path, rule_for(&tariff, path)?))) {
+                    Some((path, rule)) => Err(FetchError::NotAgreed(Box::new(
+                        self.quote(located, path, tariff, rule),
                     ))),
                     None => Err(FetchError::PeerFault(Reject::TARIFF_UNKNOWN)),
                 }
@@ -250,18 +255,18 @@ impl Fetcher {
     fn quote(
         &self,
         located: &Located,
-        asking: &Asking<'_>,
+        path: &CleanPath,
         tariff: Sealed<Tariff>,
         rule: usize,
     ) -> Quote {
         Quote {
-            site: asking.site.clone(),
+            site: tariff.site.clone(),
             title: located.announcement.title.clone(),
             tariff,
             tax: self.standing.borrow().descriptor.tax,
             seller: located.passport.clone(),
             rule,
-            path: asking.path.as_str().to_owned(),
+            path: path.as_str().to_owned(),
         }
     }
 
@@ -289,15 +294,15 @@ impl Fetcher {
     /// Sends the request, as part of a paying session or not, and waits for its head.
     ///
     /// # Errors
-    /// [`FetchError::Refused`] for what this node itself did not go on with, whatever became of the connection: the device is not to blame for it.
+    /// [`FetchError::Refused`] for what this node itself does not go on with, whatever the device makes of that: the device is not to blame for it.
     pub(super) async fn send(
         &self,
         located: &Located,
-        asking: &Asking<'_>,
+        asking: &Asking,
         upload: Upload,
         paid: Option<&Paid>,
     ) -> Result<Response<Body>, FetchError> {
-        let Upload { body, given_up } = upload;
+        let Upload { body, mut given_up } = upload;
         let mut request = Request::new(body);
         *request.method_mut() = asking.method.clone();
         *request.uri_mut() = asking.uri.clone();
@@ -305,36 +310,33 @@ impl Fetcher {
         if let Some(session) = paid.and_then(|paid| HeaderValue::from_str(paid.session()).ok()) {
             request.headers_mut().insert(SESSION_HEADER, session);
         }
-        let sent = tokio::time::timeout(HEAD_WITHIN, self.pool.send(located.peer, request)).await;
-        let own = given_up.get().map(|reject| FetchError::Refused(*reject));
-        match (sent, own) {
-            // An answer that the device gave before all had come is its answer; that something broke is not.
-            (Ok(Ok(response)), Some(own)) if response.status().is_server_error() => Err(own),
-            (Err(_) | Ok(Err(_)), Some(own)) => Err(own),
-            (Err(_), None) => Err(FetchError::Stalled),
-            (Ok(Ok(mut response)), _) => {
-                let tunnel = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
-                    .then(|| hyper::upgrade::on(&mut response));
-                let mut response =
-                    response.map(|body| body.map_err(io::Error::other).boxed_unsync());
-                if let Some(upgrade) = tunnel {
-                    response.extensions_mut().insert(Tunnel::new(async move {
-                        let stream = upgrade.await.map_err(io::Error::other)?;
-                        Ok(Box::new(TokioIo::new(stream)) as BoxDuplex)
-                    }));
-                }
-                Ok(response)
-            }
-            (Ok(Err(error)), None) => {
-                if let Some(reject) = own_fault(&error) {
-                    return Err(FetchError::Refused(reject));
-                }
-                tracing::debug!(%error, peer = %located.peer, "a device does not answer");
-                self.directory.unreachable(&located.peer);
-                Err(FetchError::Offline {
-                    last_seen: Some(located.announcement.issued),
-                })
-            }
+        let sent = tokio::time::timeout(HEAD_WITHIN, self.pool.send(located.peer, request));
+        let sent = tokio::select! {
+            biased;
+            reject = given_up.why() => return Err(FetchError::Refused(reject)),
+            sent = sent => sent.map_err(|_| FetchError::Stalled)?,
+        };
+        let mut response = sent.map_err(|error| self.unanswered(located, &error))?;
+        let tunnel = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+            .then(|| hyper::upgrade::on(&mut response));
+        let mut response = response.map(|body| body.map_err(io::Error::other).boxed_unsync());
+        if let Some(upgrade) = tunnel {
+            response.extensions_mut().insert(Tunnel::new(async move {
+                let stream = upgrade.await.map_err(io::Error::other)?;
+                Ok(Box::new(TokioIo::new(stream)) as BoxDuplex)
+            }));
+        }
+        Ok(response)
+    }
+
+    fn unanswered(&self, located: &Located, error: &web::FetchError) -> FetchError {
+        if let Some(reject) = own_fault(error) {
+            return FetchError::Refused(reject);
+        }
+        tracing::debug!(%error, peer = %located.peer, "a device does not answer");
+        self.directory.unreachable(&located.peer);
+        FetchError::Offline {
+            last_seen: Some(located.announcement.issued),
         }
     }
 
@@ -396,13 +398,11 @@ impl Fetch for Fetcher {
         paying: Paying,
     ) -> Result<Response<Body>, FetchError> {
         let (parts, body) = request.into_parts();
-        let path = CleanPath::parse(parts.uri.path())
-            .map_err(|_| FetchError::Refused(Reject::PATH_UNREADABLE))?;
+        let path = CleanPath::parse(parts.uri.path()).ok();
         let mut headers = parts.headers;
         let host = host::asked(&headers, site).ok_or(FetchError::UnknownSite)?;
         headers.insert(header::HOST, host);
         let asking = Asking {
-            site,
             path,
             method: parts.method,
             uri: parts.uri,
@@ -430,7 +430,7 @@ impl Fetch for Fetcher {
 /// Hangs the counting into an answer that is paid for.
 fn bought(
     response: Response<Body>,
-    asking: &Asking<'_>,
+    asking: &Asking,
     paid: &Paid,
     rule: usize,
 ) -> Result<Response<Body>, BuyError> {
@@ -441,7 +441,7 @@ fn bought(
 }
 
 /// What an answer's head says of a response with a price; `None` where it has none.
-pub(super) fn head_of(response: &Response<Body>, asking: &Asking<'_>, rule: usize) -> Option<Head> {
+pub(super) fn head_of(response: &Response<Body>, asking: &Asking, rule: usize) -> Option<Head> {
     let (number, is_paid) = numbered(response)?;
     let said = |name| {
         let value: &HeaderValue = response.headers().get(name)?;
@@ -453,7 +453,7 @@ pub(super) fn head_of(response: &Response<Body>, asking: &Asking<'_>, rule: usiz
         key: RequestKey::of(
             asking.method.as_str(),
             rule,
-            &asking.path,
+            asking.path.as_ref()?,
             asking.uri.query(),
             said(header::ETAG),
             said(header::CONTENT_LOCATION),

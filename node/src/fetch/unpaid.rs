@@ -20,7 +20,7 @@ impl Fetcher {
     pub(super) async fn without_paying(
         &self,
         located: &Located,
-        asking: &Asking<'_>,
+        asking: &Asking,
         quote: &Quote,
     ) -> Option<Response<Body>> {
         if !asking.is_repeatable() {
@@ -59,7 +59,7 @@ impl Fetcher {
     async fn again(
         &self,
         located: &Located,
-        asking: &Asking<'_>,
+        asking: &Asking,
         quote: &Quote,
     ) -> Result<Option<Response<Body>>, BuyError> {
         let is_by_request = quote.tariff.rules.get(quote.rule).is_some_and(|rule| {

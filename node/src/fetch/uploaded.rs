@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
@@ -13,16 +13,17 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
-use madang_protocol::reject::Reject;
 use parking_lot::Mutex;
 
-use crate::{pay::BoughtUpload, web::Body};
+use crate::{
+    pay::{BoughtUpload, GivenUp},
+    web::Body,
+};
 
-/// A body that goes to one device, and why this node did not go on with it, if it did not.
+/// A body that goes to one device, and what tells that this node does not go on with it.
 pub(super) struct Upload {
     pub(super) body: Body,
-    /// Asked for before anything is made of a broken connection.
-    pub(super) given_up: Arc<OnceLock<Reject>>,
+    pub(super) given_up: GivenUp,
 }
 
 impl Upload {
@@ -30,15 +31,15 @@ impl Upload {
     pub(super) fn free(body: Body) -> Self {
         Self {
             body,
-            given_up: Arc::default(),
+            given_up: GivenUp::never(),
         }
     }
 
     /// One that is paid for as it goes.
-    pub(super) fn bought(body: BoughtUpload<Body>) -> Self {
+    pub(super) fn bought(body: BoughtUpload<Body>, given_up: GivenUp) -> Self {
         Self {
-            given_up: body.refused(),
             body: body.boxed_unsync(),
+            given_up,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -177,8 +176,6 @@ pub struct BoughtUpload<B> {
     in_use: InUse,
     /// `None` where a pass covers it: nothing is counted.
     counted: Option<UploadId>,
-    /// Why nothing more is sent, for whoever waits for the answer: the connection may break before it says so.
-    refused: Arc<OnceLock<Reject>>,
 }
 
 impl<B> BoughtUpload<B> {
@@ -187,13 +184,7 @@ impl<B> BoughtUpload<B> {
             inner,
             in_use,
             counted,
-            refused: Arc::default(),
         }
-    }
-
-    /// Will hold why the upload was given up, if it was.
-    pub fn refused(&self) -> Arc<OnceLock<Reject>> {
-        Arc::clone(&self.refused)
     }
 }
 
@@ -213,10 +204,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for BoughtUpload<B> 
         {
             let purchase = this.in_use.purchase();
             let uploaded = purchase.uploaded(upload, octets.len() as u64);
-            uploaded.map_err(|reject| {
-                let _ = this.refused.set(reject);
-                io::Error::other(reject)
-            })?;
+            uploaded.map_err(io::Error::other)?;
         }
         Poll::Ready(frame)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use madang_protocol::session::buyer::Head;
 
 use super::{
-    BoughtBody, BoughtStream, BoughtUpload, BuyError,
+    BoughtBody, BoughtStream, BoughtUpload, BuyError, GivenUp,
     buy_error::over_budget,
     purchase::{InUse, Purchase},
 };
@@ -66,18 +66,24 @@ impl Paid {
         BoughtBody::new(body, self.again(), self.counted(head))
     }
 
-    /// The body of a request under `rule`, counted as it goes: it is owed whatever the answer.
+    /// The body of a request under `rule`, counted as it goes: it is owed whatever the answer. Beside it what tells that this node gives it up: then
+    /// nothing more of it is to be sent.
     ///
     /// # Errors
     /// The request is not to be sent.
-    pub fn upload(&self, body: Body, rule: usize) -> Result<BoughtUpload<Body>, BuyError> {
-        let upload = if self.is_by_pass {
-            None
+    pub fn upload(
+        &self,
+        body: Body,
+        rule: usize,
+    ) -> Result<(BoughtUpload<Body>, GivenUp), BuyError> {
+        let (upload, given_up) = if self.is_by_pass {
+            (None, GivenUp::never())
         } else {
             let opened = self.purchase().open_upload(rule);
-            Some(opened.map_err(over_budget)?)
+            let (upload, given_up) = opened.map_err(over_budget)?;
+            (Some(upload), given_up)
         };
-        Ok(BoughtUpload::new(body, self.again(), upload))
+        Ok((BoughtUpload::new(body, self.again(), upload), given_up))
     }
 
     /// The tunnel of a response that was opened and changes its protocol, in place of its body.

@@ -25,7 +25,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Seller, Wallet, outbox::Outbox, wallet::SessionNumber};
+use super::{
+    Seller, Wallet,
+    given_up::{GiveUp, GivenUp},
+    outbox::Outbox,
+    wallet::SessionNumber,
+};
 use crate::{clock::Clock, store::Event};
 
 /// Final receipts on one stream of which it is remembered that the seller has not said goodbye after them; those of others are told once more.
@@ -81,6 +86,8 @@ pub(super) struct State {
     readers: BTreeMap<ResponseId, Waker>,
     /// Responses that are to end, and why.
     given_up: BTreeMap<ResponseId, Reject>,
+    /// Uploads under way.
+    uploads: BTreeMap<UploadId, GiveUp>,
 }
 
 /// Something that needs the session is under way: it is not ended for being quiet.
@@ -131,6 +138,7 @@ impl Purchase {
             quiet_since: Instant::now(),
             readers: BTreeMap::new(),
             given_up: BTreeMap::new(),
+            uploads: BTreeMap::new(),
         };
         Self {
             site: seller.site.clone(),
@@ -271,18 +279,28 @@ impl Purchase {
     }
 
     /// A request with a body is about to go.
-    pub(super) fn open_upload(&self, rule: usize) -> Result<UploadId, Reject> {
-        self.with(|machine, now| machine.open_upload(rule, now))
+    pub(super) fn open_upload(&self, rule: usize) -> Result<(UploadId, GivenUp), Reject> {
+        let upload = self.with(|machine, now| machine.open_upload(rule, now))?;
+        let (give_up, given_up) = GiveUp::new();
+        self.state.lock().uploads.insert(upload, give_up);
+        Ok((upload, given_up))
     }
 
     /// Octets of it have gone.
     pub(super) fn uploaded(&self, upload: UploadId, octets: u64) -> Result<(), Reject> {
-        self.with(|machine, now| machine.uploaded(upload, octets, now))
+        let outcome = self.with(|machine, now| machine.uploaded(upload, octets, now));
+        if let Err(reject) = outcome
+            && let Some(one) = self.state.lock().uploads.get(&upload)
+        {
+            one.tell(reject);
+        }
+        outcome
     }
 
     /// It has ended.
     pub(super) fn close_upload(&self, upload: UploadId) {
         self.with(|machine, now| machine.close_upload(upload, now));
+        self.state.lock().uploads.remove(&upload);
     }
 
     /// Octets of it have come.
@@ -437,7 +455,11 @@ impl Purchase {
                 state.wants_successor = Some(grant);
                 self.errands.notify_one();
             }
-            BuyerEvent::UsedUp { responses, reason } => {
+            BuyerEvent::UsedUp {
+                responses,
+                uploads,
+                reason,
+            } => {
                 // That a grant is used up tells nobody what to do: that there is no other has a reason.
                 let unfollowed = state
                     .unfollowed
@@ -450,6 +472,9 @@ impl Purchase {
                     if let Some(reader) = state.readers.remove(&response) {
                         reader.wake();
                     }
+                }
+                for one in uploads.iter().filter_map(|one| state.uploads.get(one)) {
+                    one.tell(reason);
                 }
             }
             BuyerEvent::Refused { reject, grant } => {

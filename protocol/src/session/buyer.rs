@@ -126,10 +126,12 @@ pub enum BuyerEvent {
     /// Much of the grant is used, or more may be free under the next: ask the anchor for a successor, and present it, or say
     /// [`Buyer::handle_no_successor`].
     NeedSuccessor(GrantId),
-    /// Nothing is left for these responses, and no successor is to be had: they are to be given up.
+    /// Nothing is left for these responses and uploads, and no successor is to be had: they are to be given up.
     UsedUp {
         /// The responses.
         responses: Vec<ResponseId>,
+        /// The uploads.
+        uploads: Vec<UploadId>,
         /// Whether it is the budget or the grant.
         reason: Reject,
     },

@@ -10,7 +10,7 @@ use madang_protocol::{
     reject::Reject,
     rules::metering::RequestKey,
     session::{
-        buyer::{Buyer, BuyerEvent, BuyerTerms, Ended, Head},
+        buyer::{Buyer, BuyerEvent, BuyerTerms, Ended, Head, UploadId},
         frame::{
             Elapsed, NeedReceipt, Refused, ResponseId, RuleTime, SellerFrame, Welcome, Window,
         },
@@ -249,7 +249,9 @@ fn announced(
     while let Some(event) = buyer.poll_event() {
         match event {
             BuyerEvent::NeedSuccessor(_) => is_asked = true,
-            BuyerEvent::UsedUp { responses, reason } => given_up = Some((responses, reason)),
+            BuyerEvent::UsedUp {
+                responses, reason, ..
+            } => given_up = Some((responses, reason)),
             BuyerEvent::Welcomed { .. }
             | BuyerEvent::Ready(_)
             | BuyerEvent::Signed(_)
@@ -290,17 +292,37 @@ fn a_stream_that_nothing_is_left_for_is_given_up_once_no_successor_is_to_be_had(
 #[test]
 fn a_download_whose_successor_is_refused_is_given_up_within_seconds() {
     let mut clock = Clock::new();
-    let budget = 1 << 40;
-    let mut buyer = ready_with(
-        vec![rule(0, 1 << 20, 0)],
-        1_000_000,
-        budget,
-        100_000,
-        &clock,
-    );
+    let mut buyer = of_one_grant(&clock);
     buyer.open_response(&head(1), clock.now).unwrap();
-    let mut next = 1;
     let _all_that_the_grant_has = buyer.received(ResponseId(1), 100_000, clock.now);
+    let given_up = given_up_without_successor(&mut buyer, &mut clock);
+    assert_eq!(given_up, (vec![ResponseId(1)], vec![]));
+}
+
+#[test]
+fn an_upload_whose_successor_is_refused_is_given_up_within_seconds() {
+    let mut clock = Clock::new();
+    let mut buyer = of_one_grant(&clock);
+    let upload = buyer.open_upload(0, clock.now).unwrap();
+    // What goes beyond the grant waits on its way for the next one.
+    buyer.uploaded(upload, 150_000, clock.now).unwrap();
+    let given_up = given_up_without_successor(&mut buyer, &mut clock);
+    assert_eq!(given_up, (vec![], vec![upload]));
+    assert_eq!(buyer.counted().micros(), 100_000);
+}
+
+/// A buyer with a grant for 100,000 octets and a budget for more.
+fn of_one_grant(clock: &Clock) -> Buyer {
+    let rules = vec![rule(0, 1 << 20, 0)];
+    ready_with(rules, 1_000_000, 1 << 40, 100_000, clock)
+}
+
+/// What is given up of what `buyer` has open, while its seller refuses every other grant.
+fn given_up_without_successor(
+    buyer: &mut Buyer,
+    clock: &mut Clock,
+) -> (Vec<ResponseId>, Vec<UploadId>) {
+    let mut next = 1;
     for second in 0..8 {
         while let Some(event) = buyer.poll_event() {
             match event {
@@ -325,11 +347,14 @@ fn a_download_whose_successor_is_refused_is_given_up_within_seconds() {
                         .handle_frame(SellerFrame::Refused(refused), &trust(), clock.now)
                         .unwrap();
                 }
-                BuyerEvent::UsedUp { responses, reason } => {
-                    assert_eq!(responses, [ResponseId(1)]);
+                BuyerEvent::UsedUp {
+                    responses,
+                    uploads,
+                    reason,
+                } => {
                     assert_eq!(reason, Reject::GRANT_EXHAUSTED);
                     assert_eq!(next, 3, "tried again once, by second {second}");
-                    return;
+                    return (responses, uploads);
                 }
                 BuyerEvent::Welcomed { .. }
                 | BuyerEvent::Ready(_)
@@ -343,7 +368,7 @@ fn a_download_whose_successor_is_refused_is_given_up_within_seconds() {
         clock.pass(1_000);
         buyer.handle_timeout(clock.now);
     }
-    panic!("the download hangs");
+    panic!("it hangs");
 }
 
 #[test]

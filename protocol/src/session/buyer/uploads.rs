@@ -10,7 +10,7 @@ pub struct UploadId(pub u64);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Upload {
     pub(super) grant: GrantId,
-    rule: usize,
+    pub(super) rule: usize,
     price: Price,
 }
 
@@ -61,6 +61,7 @@ impl Buyer {
         if let Some(tab) = self.tab_mut(grant) {
             tab.hold_octets(rule, beyond);
         }
+        self.look_for_used_up(now);
         Ok(())
     }
 

@@ -1,23 +1,26 @@
-//! Responses that the grant in use, or the budget, has nothing left for. Where no successor is to be had they are given up soon, rather than left to
-//! a seller that waits in vain.
+//! Responses and uploads that the grant in use, or the budget, has nothing left for. Where no successor is to be had they are given up soon, rather
+//! than left to a seller that waits in vain.
 
 use std::time::{Duration, Instant};
 
-use super::{Buyer, BuyerEvent, Price, Response, tab::Successor};
+use super::{
+    Buyer, BuyerEvent, Price, Response, UploadId,
+    tab::{Successor, Tab},
+};
 use crate::{
     reject::Reject,
     rules::rating::{millisecond_price, octet_price},
     session::{frame::ResponseId, moment::Moment},
 };
 
-/// A response that nothing is left for is given up after this long: one that is just whole ends by itself.
+/// A response or an upload that nothing is left for is given up after this long: one that is just whole ends by itself.
 const USED_UP_FOR: Duration = Duration::from_secs(1);
 
 impl Buyer {
-    /// Looks for responses that nothing is left for. A successor is asked for once more, since the budget may have been raised; then they are given up.
+    /// Looks for what nothing is left for. A successor is asked for once more, since the budget may have been raised; then they are given up.
     pub(super) fn look_for_used_up(&mut self, now: Moment) {
-        let responses = self.used_up();
-        if responses.is_empty() {
+        let (responses, uploads) = (self.responses_used_up(), self.uploads_used_up());
+        if responses.is_empty() && uploads.is_empty() {
             self.used_up_since = None;
             if let Some(tab) = &mut self.current {
                 tab.has_asked_last = false;
@@ -45,17 +48,20 @@ impl Buyer {
             } else {
                 Reject::GRANT_EXHAUSTED
             };
-            self.events
-                .push_back(BuyerEvent::UsedUp { responses, reason });
+            self.events.push_back(BuyerEvent::UsedUp {
+                responses,
+                uploads,
+                reason,
+            });
         }
     }
 
-    /// When a response that nothing is left for is to be looked at.
+    /// When what nothing is left for is to be looked at.
     pub(super) fn used_up_until(&self) -> Option<Instant> {
         self.used_up_since.map(|since| since + USED_UP_FOR)
     }
 
-    fn used_up(&self) -> Vec<ResponseId> {
+    fn responses_used_up(&self) -> Vec<ResponseId> {
         let Some(tab) = &self.current else {
             return Vec::new();
         };
@@ -64,7 +70,7 @@ impl Buyer {
             let Some(rule) = tab.rule(one.rule) else {
                 return false;
             };
-            let has_octets = octet_price(rule).is_zero() || tab.octets_within(one.rule, limit) > 0;
+            let has_octets = self.has_octets(tab, one.rule);
             let has_time =
                 millisecond_price(rule).is_zero() || tab.millis_within(one.rule, limit) > 0;
             one.grant == tab.id() && one.price == Price::Counted && !(has_octets && has_time)
@@ -73,5 +79,24 @@ impl Buyer {
         open.filter(|(_, one)| is_used_up(one))
             .map(|(id, _)| *id)
             .collect()
+    }
+
+    /// Time does not count before there is an answer.
+    fn uploads_used_up(&self) -> Vec<UploadId> {
+        let Some(tab) = &self.current else {
+            return Vec::new();
+        };
+        let open = self.uploads.iter();
+        open.filter(|(_, one)| one.is_counted_under(tab.id()) && !self.has_octets(tab, one.rule))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Whether an octet more can be paid for.
+    fn has_octets(&self, tab: &Tab, rule: usize) -> bool {
+        let is_free = tab
+            .rule(rule)
+            .is_none_or(|rule| octet_price(rule).is_zero());
+        is_free || tab.octets_within(rule, self.limit_of(tab)) > 0
     }
 }
