@@ -29,6 +29,8 @@ mod purchase;
 mod responses;
 mod selling;
 mod settling;
+#[cfg(test)]
+mod testing;
 mod till;
 mod wallet;
 

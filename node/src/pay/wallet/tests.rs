@@ -4,26 +4,24 @@
 
 use std::collections::BTreeSet;
 
-use ed25519_dalek::SigningKey;
 use madang_protocol::{
-    amount::Currency,
-    ids::{AccountId, GrantId, KeyId, NetworkId, PublicKey, RequestId},
+    ids::RequestId,
     record::{
-        grant::{Funding, Grant},
         network::{Tax, TaxMode},
         receipt::Receipt,
-        tariff::{Audience, Quota, Rule, Tariff},
     },
     rules::settlement::{amount_within, split},
-    sealed::{Record, Sealed, Unverified},
+    sealed::Unverified,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    super::testing::{BUYER, NOW, grant, id, public, seal, tariff},
+    *,
+};
 use crate::store::ROWS_PAGE;
 
-const NOW: UnixMillis = UnixMillis(1_795_305_600_000);
 const PER_DAY: u64 = 1_200;
 /// What is agreed for each site.
 const AGREED: [u64; 2] = [1_000, 700];
@@ -200,7 +198,7 @@ fn site(at: usize) -> SiteName {
 fn agreed(at: usize) -> Event {
     Event::Agreed(AgreementRow {
         site: site(at),
-        tariff: tariff(at).tariff_hash(),
+        tariff: tariff(&site(at), None).tariff_hash(),
         budget: Amount::from_micros(AGREED[at]),
         passes: BTreeSet::new(),
         since: NOW,
@@ -210,81 +208,25 @@ fn agreed(at: usize) -> Event {
 }
 
 /// The grant of a session, or another one.
-fn grant_id(at: usize) -> GrantId {
-    GrantId((at as u128).to_be_bytes())
-}
-
 fn held(at: usize, tax: Tax) -> Event {
-    let place = SITE_OF[at % SITE_OF.len()];
-    let grant = Grant {
-        issuer: KeyId::of(&PublicKey::of(&key(3))),
-        id: grant_id(at),
-        buyer: AccountId([2; 16]),
-        buyer_key: PublicKey::of(&key(2)),
-        seller: AccountId([1; 16]),
-        seller_key: PublicKey::of(&key(1)),
-        site: site(place),
-        tariff: tariff(place).tariff_hash(),
-        currency: Currency::KRW,
-        amount_max: Amount::from_micros(1 << 40),
-        quotas: vec![Quota::default()],
-        tax,
-        commission_bp: 0,
-        funding: Funding::Prepaid,
-        predecessor: None,
-        issued: NOW,
-        spend_until: NOW,
-        settle_until: NOW,
-    };
+    let site = site(SITE_OF[at % SITE_OF.len()]);
     Event::GrantHeld {
         request: RequestId([at as u8; 16]),
-        grant: seal(grant, 3),
-        tariff: tariff(place),
+        grant: grant(at, &site, tax, NOW),
+        tariff: tariff(&site, None),
     }
 }
 
 fn receipt(at: usize, sequence: u64, amount: u64) -> Unverified<Receipt> {
     let receipt = Receipt {
-        buyer: PublicKey::of(&key(2)),
-        grant: grant_id(at),
-        tariff: tariff(SITE_OF[at]).tariff_hash(),
+        buyer: public(BUYER),
+        grant: id(at),
+        tariff: tariff(&site(SITE_OF[at]), None).tariff_hash(),
         sequence,
         counters: Vec::new(),
         amount: Amount::from_micros(amount),
         time: NOW,
         is_final: false,
     };
-    seal(receipt, 2)
-}
-
-fn tariff(at: usize) -> Unverified<Tariff> {
-    let rule = Rule {
-        pattern: "/**".into(),
-        audience: Audience::Anyone,
-        per_request: Amount::from_micros(1),
-        per_mib: Amount::ZERO,
-        per_minute: Amount::ZERO,
-        pass: None,
-        quota: Quota::default(),
-        quota_period_days: 0,
-    };
-    let tariff = Tariff {
-        device: PublicKey::of(&key(1)),
-        site: site(at),
-        currency: Currency::KRW,
-        rules: vec![rule],
-        valid_from: NOW,
-        valid_until: UnixMillis(NOW.0 + 86_400_000),
-        sequence: 1,
-    };
-    seal(tariff, 1)
-}
-
-fn seal<T: Record>(record: T, by: u8) -> Unverified<T> {
-    let sealed = Sealed::sign(record, NetworkId([7; 16]), &key(by));
-    sealed.unwrap().into_unverified()
-}
-
-fn key(number: u8) -> SigningKey {
-    SigningKey::from_bytes(&[number; 32])
+    seal(receipt, BUYER)
 }
