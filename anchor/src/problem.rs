@@ -5,7 +5,7 @@
 //! | 400 | octets that are no record of this version |
 //! | 401 | who is asking is not known, or could not prove it |
 //! | 403 | known, but not permitted: closed accounts, no credit, policy |
-//! | 404 | a grant, tariff or group that is not known |
+//! | 404 | a grant, tariff, entry or group that is not known |
 //! | 409 | permitted, but not as things stand now: taken, closed, changed, outdated |
 //! | 413 | larger than its kind may be |
 //! | 422 | a record that can be read and says what must not be |
@@ -166,7 +166,9 @@ fn status_of(reject: Reject) -> StatusCode {
         Reject::GRANT_UNKNOWN
         | Reject::TARIFF_UNKNOWN
         | Reject::SESSION_UNKNOWN
-        | Reject::ACCOUNT_UNKNOWN => StatusCode::NOT_FOUND,
+        | Reject::ACCOUNT_UNKNOWN
+        | Reject::DISPUTE_UNKNOWN
+        | Reject::ENTRY_UNKNOWN => StatusCode::NOT_FOUND,
         Reject::SEQUENCE_OLD
         | Reject::NAME_TAKEN
         | Reject::DEVICE_TAKEN
@@ -177,7 +179,13 @@ fn status_of(reject: Reject) -> StatusCode {
         | Reject::GRANT_EXHAUSTED
         | Reject::GRANT_CLOSED
         | Reject::RECEIPT_AFTER_FINAL
-        | Reject::SETTLE_TOO_LATE => StatusCode::CONFLICT,
+        | Reject::SETTLE_TOO_LATE
+        | Reject::CREDIT_LIMIT_TOO_LOW
+        | Reject::DISPUTE_TOO_LATE
+        | Reject::DISPUTE_DIFFERS
+        | Reject::DISPUTE_DECIDED
+        | Reject::GRANT_NOT_CLOSED
+        | Reject::MORE_THAN_IS_LEFT => StatusCode::CONFLICT,
         Reject::RECORD_EXPIRED
         | Reject::RECORD_FROM_FUTURE
         | Reject::NAME_INVALID

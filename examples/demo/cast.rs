@@ -21,7 +21,10 @@ use madang_anchor::{
     app as anchor,
     config::{Config as AnchorConfig, raw::RawConfig},
     home::Home as AnchorHome,
-    operator::command::{AccountAdd, Answer, Class, Command, Money},
+    operator::{
+        answer::{Answer, Money},
+        command::{AccountAdd, Class, Command},
+    },
 };
 use madang_protocol::{amount::Amount, ids::RequestId, name::Handle, record::request::Secret};
 use tokio::{

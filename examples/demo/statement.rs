@@ -3,7 +3,7 @@
 use std::{fmt, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use madang_anchor::operator::command::Money;
+use madang_anchor::operator::answer::Money;
 use madang_protocol::{
     broker::{BillLine, Side},
     record::receipt::Receipt,

@@ -104,6 +104,7 @@ rejects! {
     313 GRANT_LIMIT_REACHED  "grant-limit-reached"  Caller Keep  "This device has reached its limit of grants; try again later."
     314 SELF_DEALING         "self-dealing"         Caller Keep  "Nobody pays themselves."
     315 AMOUNT_TOO_LARGE     "amount-too-large"     Caller Keep  "The amount is larger than may be said."
+    316 CREDIT_LIMIT_TOO_LOW "credit-limit-too-low" Caller Keep  "The credit limit cannot be lower than what is owed and held."
 
     // Receipts and sessions.
     401 SESSION_UNKNOWN      "session-unknown"      Caller Keep  "The paying session is not known; open one first."
@@ -126,6 +127,14 @@ rejects! {
     501 SETTLE_TOO_LATE      "settle-too-late"      Caller Keep  "The time to settle this grant is over."
     502 NOT_THE_SELLER       "not-the-seller"       Peer   Lower "The grant names another seller."
     503 NOT_THE_BUYER        "not-the-buyer"        Peer   Lower "The grant names another buyer."
+    510 DISPUTE_UNKNOWN      "dispute-unknown"      Caller Keep  "This was not contested."
+    511 DISPUTE_TOO_LATE     "dispute-too-late"     Caller Keep  "The time to contest this is over."
+    512 DISPUTE_DIFFERS      "dispute-differs"      Caller Keep  "This was said otherwise before, and stands."
+    513 DISPUTE_DECIDED      "dispute-decided"      Caller Keep  "The dispute is decided."
+    514 GRANT_NOT_CLOSED     "grant-not-closed"     Caller Keep  "The grant can still be settled; wait until its hold has ended."
+    515 ENTRY_UNKNOWN        "entry-unknown"        Caller Keep  "No entry of this number was booked by hand for this account; of a correction, name what it corrects."
+    516 NEVER_PAID_OUT       "never-paid-out"       Caller Keep  "Promotional credit is never paid out."
+    517 MORE_THAN_IS_LEFT    "more-than-is-left"    Caller Keep  "This is more than is left of what is named."
 
     // Discovery.
     601 ANNOUNCEMENT_MISKEYED "announcement-miskeyed" Peer Lower "The announcement does not belong under this key."

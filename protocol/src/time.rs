@@ -1,6 +1,6 @@
 //! Time as it is signed: milliseconds since 1970-01-01T00:00:00Z. What must be waited for is an `Instant` and stays inside one process.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -101,9 +101,75 @@ impl fmt::Display for Day {
     }
 }
 
+/// The text is no date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParseDayError;
+
+impl fmt::Display for ParseDayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a date such as 2026-11-22 is expected")
+    }
+}
+
+impl std::error::Error for ParseDayError {}
+
+impl FromStr for Day {
+    type Err = ParseDayError;
+
+    /// A date from 1970 to 9999 as [`Day`] is shown.
+    fn from_str(text: &str) -> Result<Self, ParseDayError> {
+        let mut parts = text.splitn(3, '-').map(|part| part.parse::<u32>().ok());
+        let mut part = || parts.next().flatten().ok_or(ParseDayError);
+        let (year, month, day) = (part()?, part()?, part()?);
+        if !(1_970..=9_999).contains(&year) || !(1..=12).contains(&month) || day > 31 {
+            return Err(ParseDayError);
+        }
+        // As it is shown: the year begins in March.
+        let (year, month) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let (era, year_of_era) = (year / 400, year % 400);
+        let day_of_year = (153 * month + 2) / 5 + day;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = (era * 146_097 + day_of_era).checked_sub(1 + 719_468);
+        let days = Self(days.ok_or(ParseDayError)?);
+        // Neither the 30th of February nor another spelling.
+        if days.to_string() == text {
+            Ok(days)
+        } else {
+            Err(ParseDayError)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_read_as_it_is_shown_and_nothing_else_is() {
+        for days in (0..2_932_897).step_by(13) {
+            let day = Day(days);
+            assert_eq!(day.to_string().parse(), Ok(day));
+        }
+        for text in [
+            "",
+            "2026-11",
+            "2026-11-22-1",
+            "2026-11-31",
+            "2026-02-29",
+            "2026-00-10",
+            "2026-1-1",
+            "1969-12-31",
+            "1970-01-00",
+            "4294967295-01-01",
+            "+2026-11-22",
+        ] {
+            assert_eq!(text.parse::<Day>(), Err(ParseDayError), "{text}");
+        }
+    }
 
     #[test]
     fn times_are_shown_as_people_write_them() {

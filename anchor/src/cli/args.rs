@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use madang_protocol::{
     amount::Amount,
-    ids::{PublicKey, RequestId},
+    ids::{GrantId, PublicKey, RequestId},
     name::Handle,
+    time::Day,
 };
 
 use crate::{config::raw::RawConfig, home::HOME_VARIABLE, operator::command::Class};
@@ -31,6 +32,9 @@ pub(super) enum Sub {
     /// Subscribers
     #[command(subcommand)]
     Account(AccountSub),
+    /// What buyers contest
+    #[command(subcommand)]
+    Dispute(DisputeSub),
     /// Subscribers' devices
     #[command(subcommand)]
     Device(DeviceSub),
@@ -56,6 +60,31 @@ pub(super) enum AccountSub {
     Add(Add),
     /// Book money that came in
     Topup(Topup),
+    /// Give promotional credit: spent before what was paid in, never paid out
+    Credit(Credit),
+    /// Pay a top-up back, or give a buyer back what a grant was settled for
+    Refund(Refund),
+    /// Correct a top-up or a credit that was booked too low or too high
+    Correct(Correct),
+    /// Set how far the wallet may go below zero; above 0 makes it postpaid
+    CreditLimit {
+        /// The subscriber
+        handle: Handle,
+        /// In the network's currency; never less than what is owed and held
+        amount: Amount,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Set the provider's share of what it sells from now on
+    Commission {
+        /// The subscriber
+        handle: Handle,
+        /// In basis points (100 = 1 %)
+        #[arg(value_parser = clap::value_parser!(u16).range(0..=10_000))]
+        bp: u16,
+        #[command(flatten)]
+        output: Output,
+    },
     /// List all subscribers
     List(Output),
     /// Show one subscriber with its money and devices
@@ -106,6 +135,117 @@ pub(super) struct Topup {
     pub(super) request: Option<RequestId>,
     #[command(flatten)]
     pub(super) output: Output,
+}
+
+/// Of everything that an operator books by hand.
+#[derive(Debug, Args)]
+pub(super) struct Booked {
+    /// Why, in one line
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: String,
+    /// 32 hexadecimal digits: the same request never moves money twice; drawn where it is left out
+    #[arg(long, value_name = "ID")]
+    pub(super) request: Option<RequestId>,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Credit {
+    /// The subscriber
+    pub(super) handle: Handle,
+    /// How much, in the network's currency
+    pub(super) amount: Amount,
+    /// Its last day, in UTC, such as 2026-12-31; without it, it never ends
+    #[arg(long, value_name = "DATE")]
+    pub(super) until: Option<Day>,
+    #[command(flatten)]
+    pub(super) booked: Booked,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Refund {
+    /// The subscriber
+    pub(super) handle: Handle,
+    /// How much; of a grant, what of its receipt's amount, to which its tax comes
+    pub(super) amount: Amount,
+    /// The entry of the top-up that is paid back
+    #[arg(long, value_name = "ENTRY", required_unless_present = "grant")]
+    pub(super) entry: Option<u64>,
+    /// The grant of which something is given back
+    #[arg(long, value_name = "GRANT", conflicts_with = "entry")]
+    pub(super) grant: Option<GrantId>,
+    #[command(flatten)]
+    pub(super) booked: Booked,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Correct {
+    /// The subscriber
+    pub(super) handle: Handle,
+    /// The entry of the top-up or the credit
+    pub(super) entry: u64,
+    /// It was too low: book so much more
+    #[arg(long, value_name = "AMOUNT", required_unless_present = "down")]
+    pub(super) up: Option<Amount>,
+    /// It was too high: take so much back
+    #[arg(long, value_name = "AMOUNT", conflicts_with = "up")]
+    pub(super) down: Option<Amount>,
+    #[command(flatten)]
+    pub(super) booked: Booked,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DisputeSub {
+    /// A buyer contests what was settled under a grant
+    Open {
+        /// The buyer
+        handle: Handle,
+        /// The grant
+        grant: GrantId,
+        /// How much of its receipt's amount
+        amount: Amount,
+        /// Why, in one line
+        #[arg(long)]
+        text: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Its seller answers
+    Answer {
+        /// The seller
+        handle: Handle,
+        /// The grant
+        grant: GrantId,
+        /// What it says, in one line
+        #[arg(long)]
+        text: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Decide: give the buyer something back, or nothing
+    Decide {
+        /// The grant
+        grant: GrantId,
+        /// Give back so much of the receipt's amount, with its tax
+        #[arg(long, value_name = "AMOUNT", required_unless_present = "reject")]
+        uphold: Option<Amount>,
+        /// Give back nothing
+        #[arg(long, conflicts_with = "uphold")]
+        reject: bool,
+        /// Why, in one line
+        #[arg(long)]
+        text: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List what is not decided, or all of one subscriber
+    List {
+        /// The subscriber, buyer or seller
+        handle: Option<Handle>,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Subcommand)]

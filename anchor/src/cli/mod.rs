@@ -2,6 +2,7 @@
 
 mod args;
 mod background;
+mod books;
 mod operate;
 mod print;
 mod serve;

@@ -8,7 +8,7 @@ use tokio::runtime;
 
 use super::{
     args::{AccountSub, Add, DeviceSub, LedgerSub, Output, Topup},
-    print,
+    books, print,
     run::{Failure, configured},
 };
 use crate::{
@@ -18,8 +18,9 @@ use crate::{
     home::Home,
     open::Opened,
     operator::{
+        answer::{AccountAnswer, Answer},
         client::{self, ClientError},
-        command::{AccountAdd, AccountAnswer, Answer, Command},
+        command::{AccountAdd, Command},
         desk::{Desk, DeskError},
     },
     store::error::StoreError,
@@ -29,6 +30,29 @@ pub(super) fn account(home: &Home, sub: AccountSub) -> Result<(), Failure> {
     match sub {
         AccountSub::Add(add) => account_add(home, add),
         AccountSub::Topup(topup) => account_topup(home, &topup),
+        AccountSub::Credit(credit) => books::credit(home, credit),
+        AccountSub::Refund(refund) => books::refund(home, refund),
+        AccountSub::Correct(correct) => books::correct(home, correct),
+        AccountSub::CreditLimit {
+            handle,
+            amount,
+            output,
+        } => {
+            let command = Command::AccountCreditLimit {
+                handle,
+                credit_limit: amount,
+            };
+            let account = account_of(ask(home, &command)?)?;
+            Ok(print::account(&account, None, output)?)
+        }
+        AccountSub::Commission { handle, bp, output } => {
+            let command = Command::AccountCommission {
+                handle,
+                commission_bp: bp,
+            };
+            let account = account_of(ask(home, &command)?)?;
+            Ok(print::account(&account, None, output)?)
+        }
         AccountSub::List(output) => account_list(home, output),
         AccountSub::Show { handle, output } => {
             let account = account_of(ask(home, &Command::AccountShow { handle })?)?;
@@ -91,28 +115,37 @@ fn account_topup(home: &Home, topup: &Topup) -> Result<(), Failure> {
     if topup.amount.is_zero() {
         return Err(Failure::Mistake("an amount above 0 is expected".to_owned()));
     }
-    let request = match topup.request {
-        Some(request) => request,
-        None => {
-            let mut octets = [0; 16];
-            getrandom::fill(&mut octets).context("draw a request's identifier")?;
-            RequestId(octets)
-        }
-    };
+    let request = request_or_drawn(topup.request)?;
     let command = Command::AccountTopup {
         handle: topup.handle.clone(),
         amount: topup.amount,
         request,
     };
-    // Where no answer comes it is unknown whether the money was booked: only the same identifier makes it safe to ask again.
-    let answer = ask(home, &command).map_err(|failure| match failure {
-        Failure::Failed(error) => Failure::Failed(error.context(format!("top-up {request}"))),
-        mistake @ Failure::Mistake(_) => mistake,
-    })?;
-    let Answer::ToppedUp { entry, money } = answer else {
+    let Answer::ToppedUp { entry, money } = ask_as(home, &command, request)? else {
         return Err(unexpected());
     };
     Ok(print::topped_up(topup, request, entry, &money)?)
+}
+
+pub(super) fn request_or_drawn(request: Option<RequestId>) -> Result<RequestId, Failure> {
+    if let Some(request) = request {
+        return Ok(request);
+    }
+    let mut octets = [0; 16];
+    getrandom::fill(&mut octets).context("draw a request's identifier")?;
+    Ok(RequestId(octets))
+}
+
+/// Asks for what moves money. Where no answer comes it is unknown whether it was booked: only the same identifier makes it safe to ask again.
+pub(super) fn ask_as(
+    home: &Home,
+    command: &Command,
+    request: RequestId,
+) -> Result<Answer, Failure> {
+    ask(home, command).map_err(|failure| match failure {
+        Failure::Failed(error) => Failure::Failed(error.context(format!("request {request}"))),
+        mistake @ Failure::Mistake(_) => mistake,
+    })
 }
 
 fn account_list(home: &Home, output: Output) -> Result<(), Failure> {
@@ -170,7 +203,7 @@ fn generate() -> Result<Secret, Failure> {
 }
 
 /// Asks the anchor that runs in `home`, or does it on the store at rest.
-fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
+pub(super) fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
     block_on(async {
         let connected = client::connect(&home.socket())
             .await
@@ -245,7 +278,7 @@ fn account_of(answer: Answer) -> Result<Box<AccountAnswer>, Failure> {
     Ok(account)
 }
 
-fn unexpected() -> Failure {
+pub(super) fn unexpected() -> Failure {
     anyhow!("the anchor answers another question than was asked; is it of another version?").into()
 }
 

@@ -6,13 +6,16 @@ use madang_protocol::{ids::RequestId, name::Handle, record::request::Secret};
 use serde::Serialize;
 
 use super::args::{Output, Topup};
-use crate::operator::command::{AccountAnswer, Class, Money, Status};
+use crate::operator::{
+    answer::{AccountAnswer, BillingAnswer, Money, Status},
+    command::Class,
+};
 
 pub(super) fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
-fn json(value: &impl Serialize) -> io::Result<()> {
+pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string(value)?;
     line(&text)
 }
@@ -43,7 +46,14 @@ pub(super) fn account(
         account.handle, account.id, account.created
     ))?;
     line(&money(&account.money))?;
-    line(&format!("commission {} bp", account.commission_bp))?;
+    let billing = match account.billing {
+        BillingAnswer::Prepaid => "prepaid",
+        BillingAnswer::Postpaid => "postpaid",
+    };
+    line(&format!(
+        "{billing}, commission {} bp",
+        account.commission_bp
+    ))?;
     for device in &account.devices {
         let state = match (device.revoked, device.signed_in) {
             (Some(time), _) => format!("revoked {time}"),
@@ -107,7 +117,7 @@ pub(super) fn topped_up(
     }
     let currency = &now.currency;
     line(&format!(
-        "{handle} topped up by {amount} {currency} (request {request}): {}",
+        "{handle} topped up by {amount} {currency} as entry {entry} (request {request}): {}",
         money(now)
     ))
 }
@@ -136,12 +146,21 @@ fn class(class: Class) -> &'static str {
     }
 }
 
-fn money(money: &Money) -> String {
+pub(super) fn money(money: &Money) -> String {
     let currency = &money.currency;
     let mut text = format!(
         "{} {currency} available, {} held, {} earned",
         money.available, money.held, money.earned
     );
+    for (amount, what) in [
+        (money.promotional, "promotional"),
+        (money.payable, "payable"),
+        (money.debt, "to be earned again"),
+    ] {
+        if !amount.is_zero() {
+            text.push_str(&format!(", {amount} {what}"));
+        }
+    }
     if !money.owed.is_zero() {
         text.push_str(&format!(", {} owed", money.owed));
     }

@@ -6,7 +6,7 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     args::{Cli, Sub},
-    background, operate, serve,
+    background, books, operate, serve,
 };
 use crate::{
     config::{ConfigError, raw::RawConfig},
@@ -47,6 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Sub::Serve(flags) => serve::serve(home, flags.config),
             Sub::Down => background::down(&home),
             Sub::Account(sub) => operate::account(&home, sub),
+            Sub::Dispute(sub) => books::dispute(&home, sub),
             Sub::Device(sub) => operate::device(&home, sub),
             Sub::Ledger(sub) => operate::ledger(&home, &sub),
             Sub::Status(output) => operate::status(&home, output),

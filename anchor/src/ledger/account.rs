@@ -1,4 +1,6 @@
 //! Accounts: persons and organisations, each with a handle that nobody else has.
+//!
+//! * L-12 A credit limit is never lower than what is owed and held, so that an account owes nothing from the moment on at which it is prepaid.
 
 use madang_protocol::{
     amount::Amount,
@@ -13,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     device::{self, Revoked},
+    entry::available,
     event::Event,
     pack,
+    policy::Policy,
     table::Table,
     view::{Fault, Order, Tables, View},
 };
@@ -27,6 +31,15 @@ pub enum AccountClass {
     Person,
     /// A firm, a club, an authority.
     Organisation,
+}
+
+/// When an account pays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Billing {
+    /// Before it buys.
+    Prepaid,
+    /// By invoice, for what it has bought.
+    Postpaid,
 }
 
 /// Whether an account is good.
@@ -64,6 +77,15 @@ impl Account {
     pub fn is_active(&self) -> bool {
         self.status == AccountStatus::Active
     }
+
+    /// When it pays: it is postpaid exactly while it has a credit limit.
+    pub fn billing(&self) -> Billing {
+        if self.credit_limit.is_zero() {
+            Billing::Prepaid
+        } else {
+            Billing::Postpaid
+        }
+    }
 }
 
 /// What an operator may change of an account.
@@ -71,7 +93,7 @@ impl Account {
 pub enum AccountChange {
     /// Another password, by its hash in PHC form.
     Password(Secret),
-    /// Another credit limit. A lower one does not touch what is granted already.
+    /// Another credit limit, never lower than what is owed and held.
     CreditLimit(Amount),
     /// Another commission, for grants from now on, in basis points.
     Commission(u16),
@@ -94,6 +116,7 @@ pub fn decide_create(view: &impl View, account: Account) -> Result<Event, Fault>
 /// Decides on a change; `None` where nothing would change.
 pub fn decide_change(
     view: &impl View,
+    policy: &Policy,
     id: AccountId,
     change: AccountChange,
     now: UnixMillis,
@@ -108,7 +131,16 @@ pub fn decide_change(
         };
     }
     match change {
-        AccountChange::CreditLimit(limit) => check(0, limit)?,
+        AccountChange::CreditLimit(limit) => {
+            check(0, limit)?;
+            if limit == account.credit_limit {
+                return Ok(None);
+            }
+            // L-12
+            if available(view, id, limit, policy.currency)? < 0 {
+                return Err(Reject::CREDIT_LIMIT_TOO_LOW.into());
+            }
+        }
         AccountChange::Commission(commission_bp) => check(commission_bp, Amount::ZERO)?,
         AccountChange::Password(_) | AccountChange::Close => {}
     }

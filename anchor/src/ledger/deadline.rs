@@ -8,6 +8,7 @@ use madang_protocol::{
 };
 
 use super::{
+    promotion::LotId,
     table::{Table, pair},
     view::{Fault, Order, Tables, View},
 };
@@ -25,6 +26,10 @@ pub(super) enum Due {
     Usage(PublicKey, Day),
     /// A pass may have ended.
     Pass(AccountId, [u8; 32]),
+    /// A lot of promotional credit has ended.
+    Promotion(AccountId, LotId),
+    /// What a grant's seller earned may be payable.
+    Payable(GrantId),
 }
 
 /// Notes that something is to be done at `time`.
@@ -71,6 +76,8 @@ fn key(time: UnixMillis, due: &Due) -> Vec<u8> {
         Due::Batch(device, batch) => (2, pair(&device.0, &batch.0)),
         Due::Usage(device, day) => (3, pair(&device.0, &day.0.to_be_bytes())),
         Due::Pass(account, hash) => (4, pair(&account.0, hash)),
+        Due::Promotion(account, lot) => (5, pair(&account.0, &lot.to_bytes())),
+        Due::Payable(grant) => (6, grant.0.to_vec()),
     };
     let mut key = time.0.to_be_bytes().to_vec();
     key.push(kind);
@@ -96,6 +103,11 @@ fn due_of(key: &[u8]) -> Option<Due> {
             let (account, hash) = id.split_first_chunk()?;
             Due::Pass(AccountId(*account), hash.try_into().ok()?)
         }
+        5 => {
+            let (account, lot) = id.split_first_chunk()?;
+            Due::Promotion(AccountId(*account), LotId::of_bytes(lot)?)
+        }
+        6 => Due::Payable(GrantId(id.try_into().ok()?)),
         _ => return None,
     })
 }

@@ -17,7 +17,7 @@ use super::{
 pub struct Balance {
     /// Credits less debits. Cash is an asset, so that it stands below zero by what came in.
     pub posted: i128,
-    /// What open grants may still cost; only a wallet holds.
+    /// Of a wallet and of promotional credit: what open grants may still cost. Of earnings: what is not payable yet. Nothing else holds.
     pub held: i128,
 }
 
@@ -31,18 +31,31 @@ pub fn balance(
     row.map_or(Ok(Balance::default()), |row| Balance::of_row(&row))
 }
 
-/// What a wallet can be granted now, in base units: posted − held + credit limit.
+/// What a wallet can be granted now beside promotional credit, in base units: posted − held + credit limit.
 pub fn available(
     view: &impl View,
     account: AccountId,
     credit_limit: Amount,
     currency: Currency,
 ) -> Result<i128, Fault> {
-    let balance = balance(view, LedgerAccount::Wallet(account), currency)?;
-    Ok(balance.posted - balance.held + i128::from(credit_limit.micros()))
+    let free = balance(view, LedgerAccount::Wallet(account), currency)?.free();
+    Ok(free + i128::from(credit_limit.micros()))
+}
+
+/// What of an account's earnings can be paid out now: nothing that may still be contested, and nothing while the account owes.
+pub fn payable(view: &impl View, account: AccountId, currency: Currency) -> Result<Amount, Fault> {
+    let free = balance(view, LedgerAccount::Earnings(account), currency)?.free();
+    u64::try_from(free.max(0))
+        .map(Amount::from_micros)
+        .map_err(|_| Invariant::SumFits.into())
 }
 
 impl Balance {
+    /// What is not held.
+    pub fn free(&self) -> i128 {
+        self.posted - self.held
+    }
+
     pub(super) fn of_row(row: &[u8]) -> Result<Self, Fault> {
         let octets: &[u8; ROW_BYTES] = row
             .try_into()
@@ -110,17 +123,14 @@ impl Posting {
         Ok(())
     }
 
-    /// Holds so much more of a wallet; below zero lets go.
-    pub(super) fn hold(&mut self, account: AccountId, micros: i128) -> Result<(), Fault> {
-        let moved = self
-            .moves
-            .entry(LedgerAccount::Wallet(account))
-            .or_default();
+    /// Holds so much more of `account`; below zero lets go.
+    pub(super) fn hold(&mut self, account: LedgerAccount, micros: i128) -> Result<(), Fault> {
+        let moved = self.moves.entry(account).or_default();
         moved.held = moved.held.checked_add(micros).ok_or(Invariant::SumFits)?;
         Ok(())
     }
 
-    /// Writes the balances, if the entry balances and no wallet would hold less than nothing.
+    /// Writes the balances, if the entry balances and nobody would hold less than nothing.
     pub(super) fn post(self, tables: &mut impl Tables) -> Result<(), Fault> {
         let total = self
             .moves

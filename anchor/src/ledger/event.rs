@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     account::{self, Account, AccountChange},
+    adjustment::{self, Adjustment},
     device::{self, Device},
+    dispute::{self, DisputeEvent},
     grant::{self, Granted},
     presence,
     settled::{self, Settled},
@@ -83,6 +85,10 @@ pub enum Event {
         /// Everything before this time, a step of it.
         time: UnixMillis,
     },
+    /// An operator gave promotional credit, paid back, or corrected.
+    Adjusted(Adjustment),
+    /// Something about a dispute.
+    Dispute(DisputeEvent),
 }
 
 impl Event {
@@ -145,6 +151,8 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
             time,
         } => usage::apply(tables, device, day, sealed, time),
         Event::Swept { time } => sweep::apply(tables, time),
+        Event::Adjusted(adjustment) => adjustment::apply(tables, entry, &adjustment),
+        Event::Dispute(event) => dispute::apply(tables, event),
     }
 }
 

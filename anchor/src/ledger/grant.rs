@@ -14,6 +14,7 @@ use madang_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    account::Billing,
     deadline,
     deadline::Due,
     device,
@@ -21,8 +22,8 @@ use super::{
     event::Event,
     pack,
     policy::Policy,
-    quota, spending,
-    table::{self, Table},
+    promotion, quota, spending,
+    table::{self, LedgerAccount, Table},
     tariff,
     terms::{self, Terms},
     view::{Fault, Tables, View},
@@ -140,8 +141,10 @@ pub fn decide(
     let site = tariff.site.to_string();
     check_predecessor(view, &ask, &buyer.id, &site)?;
     let hold = hold_for(ask.amount_max, policy.tax)?;
+    let lots = promotion::plan(view, &buyer.id, policy.currency, hold, now)?;
+    let paid = hold.saturating_sub(promotion::sum(&lots));
     let available = available(view, buyer.id, buyer.credit_limit, policy.currency)?;
-    if available < i128::from(hold.micros()) {
+    if !paid.is_zero() && available < i128::from(paid.micros()) {
         return Err(Reject::CREDIT_INSUFFICIENT.into());
     }
     let free = quota::slices(view, &buyer.id, &site, tariff, now)?;
@@ -158,10 +161,9 @@ pub fn decide(
         hold,
         tax: policy.tax,
         commission_bp: seller.commission_bp,
-        funding: if buyer.credit_limit.is_zero() {
-            Funding::Prepaid
-        } else {
-            Funding::Postpaid
+        funding: match buyer.billing() {
+            Billing::Prepaid => Funding::Prepaid,
+            Billing::Postpaid => Funding::Postpaid,
         },
         predecessor: ask.predecessor,
         request: request.id,
@@ -171,6 +173,7 @@ pub fn decide(
         quotas: free.quotas,
         quota_keys: free.keys,
         entry: 0,
+        lots,
     };
     let is_known = tariff::sealed(view, &ask.tariff)?.is_some();
     let granted = Granted {
@@ -184,12 +187,26 @@ pub fn decide(
 
 pub(super) fn apply(tables: &mut impl Tables, entry: u64, granted: Granted) -> Result<(), Fault> {
     let grant = granted.grant;
+    let issued = &granted.terms;
+    let lots = promotion::plan(
+        tables,
+        &issued.buyer,
+        issued.currency,
+        issued.hold,
+        issued.issued,
+    )?;
     let terms = Terms {
         entry,
+        lots,
         ..granted.terms
     };
     let mut posting = Posting::new(terms.currency);
-    posting.hold(terms.buyer, i128::from(terms.hold.micros()))?;
+    let promotional = promotion::reserve(tables, &mut posting, &terms)?;
+    let paid = terms.hold.saturating_sub(promotional);
+    posting.hold(
+        LedgerAccount::Wallet(terms.buyer),
+        i128::from(paid.micros()),
+    )?;
     posting.post(tables)?;
     quota::reserve(tables, &terms)?;
     spending::granted(tables, &terms)?;

@@ -15,7 +15,8 @@ use super::{
     policy::RELEASE_LOOK_AGAIN_MIN,
     presence,
     progress::{self, BuyerClosed, Progress},
-    quota, spending,
+    promotion, quota, spending,
+    table::LedgerAccount,
     terms::{self, Terms},
     view::{Fault, Invariant, Tables},
 };
@@ -32,7 +33,12 @@ pub(super) fn end(
     }
     let rest = terms.hold.checked_sub(progress.split().debit);
     let rest = rest.ok_or(Invariant::SettledWithinGrant)?;
-    posting.hold(terms.buyer, -i128::from(rest.micros()))?;
+    let promotional = promotion::release(tables, posting, terms, progress.split().debit)?;
+    let paid = rest.saturating_sub(promotional);
+    posting.hold(
+        LedgerAccount::Wallet(terms.buyer),
+        -i128::from(paid.micros()),
+    )?;
     let counters = progress.best.as_ref().map(|best| best.counters.as_slice());
     quota::give_back(tables, terms, counters.unwrap_or_default())?;
     spending::ended(tables, terms, progress.amount())?;

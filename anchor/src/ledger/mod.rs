@@ -8,23 +8,30 @@
 //! * [`account`], [`device`], [`entry`], [`top_up`]: who has how much.
 //! * [`grant`], [`terms`], [`tariff`], [`quota`], [`spending`]: permission to spend, and what is held for it.
 //! * [`settle`], [`settled`], [`progress`], [`pass`]: receipts become money moved.
+//! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
+//! * [`line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
 //! * [`bill`], [`usage`], [`audit`]: what is told about it.
 
 pub mod account;
+pub mod adjustment;
 pub mod audit;
 pub mod bill;
+pub mod booking;
 mod deadline;
 pub mod device;
+pub mod dispute;
 pub mod entry;
 pub mod event;
 pub mod grant;
 mod hold;
+pub mod line;
 mod pack;
 pub mod pass;
 pub mod policy;
 pub mod presence;
 pub mod progress;
+pub mod promotion;
 pub mod quota;
 pub mod settle;
 pub mod settled;
@@ -33,6 +40,8 @@ pub mod sweep;
 pub mod table;
 pub mod tariff;
 pub mod terms;
+#[cfg(test)]
+mod testing;
 pub mod top_up;
 pub mod usage;
 pub mod view;

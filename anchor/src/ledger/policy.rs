@@ -54,6 +54,18 @@ impl Default for Policy {
 pub const DEVICES_EVER_PER_ACCOUNT_MAX: usize = 512;
 /// The most that all top-ups together may come to, in base units: keeps every wallet within 63 bits.
 pub const CASH_MAX: u64 = 1 << 62;
+/// The most promotional credit that all accounts together may have been given, in base units.
+pub const PROMOTIONS_MAX: u64 = 1 << 62;
+/// Lots of promotional credit that one account has at one time: a grant names those it holds.
+pub const LOTS_PER_ACCOUNT_MAX: usize = 16;
+/// Octets of the reason that an operator gives for an entry.
+pub const REASON_BYTES_MAX: usize = 500;
+/// A buyer may contest what was settled for this long after it was settled last; until then nobody is paid it out.
+pub const DISPUTE_WITHIN: Duration = Duration::from_secs(14 * 24 * 3_600);
+/// Disputes that one buyer has open at one time.
+pub const DISPUTES_OPEN_PER_ACCOUNT_MAX: usize = 100;
+/// A grant whose earnings could become payable but for a dispute is looked at no more often than this.
+pub const CONTESTED_LOOK_AGAIN: Duration = Duration::from_secs(24 * 3_600);
 /// A hold that waits for its seller's presence is looked at no more often than this.
 pub const RELEASE_LOOK_AGAIN_MIN: Duration = Duration::from_secs(3_600);
 /// Presence is written down no more often than this, for a device that a hold waits for.

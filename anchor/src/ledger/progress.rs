@@ -69,6 +69,12 @@ pub struct Progress {
     pub seller_closed: bool,
     /// Whether what was held is released.
     pub hold_ended: bool,
+    /// Whether what the seller earned can be paid out.
+    pub payable: bool,
+    /// Whether a dispute on it is open.
+    pub contested: bool,
+    /// What of the settled amount was taken back.
+    pub refunded: Amount,
 }
 
 impl Progress {
@@ -95,7 +101,10 @@ impl Progress {
         let flags = u8::from(self.seller_closed)
             | u8::from(self.hold_ended) << 1
             | u8::from(self.buyer_closed.is_some()) << 2
-            | u8::from(self.best.is_some()) << 3;
+            | u8::from(self.best.is_some()) << 3
+            | u8::from(self.payable) << 4
+            | u8::from(self.contested) << 5
+            | u8::from(!self.refunded.is_zero()) << 6;
         row.u8(flags);
         row.u64(self.entry);
         row.time(self.time);
@@ -106,18 +115,23 @@ impl Progress {
         if let Some(best) = &self.best {
             pack_best(&mut row, best);
         }
+        if !self.refunded.is_zero() {
+            row.amount(self.refunded);
+        }
         row.finish().into()
     }
 
     fn of_row(octets: &[u8]) -> Result<Self, Fault> {
         let mut row = Unpacker::new(Table::Progress, VERSION, octets)?;
         let flags = row.u8()?;
-        if flags > 0b1111 {
+        if flags > 0b111_1111 {
             return Err(row.bad());
         }
         let mut progress = Self {
             seller_closed: flags & 1 != 0,
             hold_ended: flags & 2 != 0,
+            payable: flags & 16 != 0,
+            contested: flags & 32 != 0,
             entry: row.u64()?,
             time: row.time()?,
             ..Self::default()
@@ -130,6 +144,9 @@ impl Progress {
         }
         if flags & 8 != 0 {
             progress.best = Some(unpack_best(&mut row)?);
+        }
+        if flags & 64 != 0 {
+            progress.refunded = row.amount()?;
         }
         row.end()?;
         Ok(progress)

@@ -17,6 +17,7 @@ use super::{
     pass::{self, PassHeld},
     policy::VERDICT_KEPT,
     progress::{self, Best, Progress, pack_best, unpack_best},
+    promotion,
     table::{self, LedgerAccount, Table},
     terms::{self, Terms},
     view::{Fault, Invariant, Row, Tables, View},
@@ -245,7 +246,7 @@ fn apply_move(
     let terms = terms::existing(tables, &one.grant)?;
     let mut progress = progress::get(tables, &one.grant)?;
     let posting = posting_in(postings, &terms);
-    move_money(posting, &terms, &progress, &one.best)?;
+    move_money(tables, posting, &terms, &progress, &one.best)?;
     if by.seller {
         hold::reopen_buyer(tables, &terms, &mut progress)?;
     }
@@ -264,6 +265,7 @@ fn apply_move(
 
 /// Moves the difference of two cumulative splits from the hold to the seller, the commission and the tax.
 fn move_money(
+    tables: &mut impl Tables,
     posting: &mut Posting,
     terms: &Terms,
     before: &Progress,
@@ -284,9 +286,18 @@ fn move_money(
         return Err(Invariant::HoldEndsOnce.into());
     }
     let micros = |amount: Amount| i128::from(amount.micros());
-    posting.credit(LedgerAccount::Wallet(terms.buyer), -micros(moved.debit))?;
-    posting.hold(terms.buyer, -micros(moved.debit))?;
-    posting.credit(LedgerAccount::Earnings(terms.seller), micros(moved.seller))?;
+    let debits = (before.split().debit, split.debit);
+    let promotional = promotion::spend(tables, posting, terms, debits)?;
+    let paid = moved.debit.saturating_sub(promotional);
+    let (buyer, seller) = (
+        LedgerAccount::Wallet(terms.buyer),
+        LedgerAccount::Earnings(terms.seller),
+    );
+    posting.credit(buyer, -micros(paid))?;
+    posting.hold(buyer, -micros(paid))?;
+    posting.credit(seller, micros(moved.seller))?;
+    // L-8: it may still be contested.
+    posting.hold(seller, micros(moved.seller))?;
     posting.credit(LedgerAccount::Commission, micros(moved.commission))?;
     posting.credit(LedgerAccount::Tax, micros(moved.tax))
 }

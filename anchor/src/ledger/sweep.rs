@@ -6,9 +6,9 @@ use super::{
     deadline::{self, Due},
     device,
     event::Event,
-    hold, pass,
+    hold, line, pass,
     policy::{QUOTA_KEPT, SWEEP_STEP},
-    progress, quota,
+    progress, promotion, quota,
     table::{self, Table},
     tariff, terms,
     view::{Fault, Tables, View},
@@ -34,6 +34,8 @@ pub(super) fn apply(tables: &mut impl Tables, now: UnixMillis) -> Result<(), Fau
                 tables.delete(Table::Usage, &table::device_day(&device, day))?;
             }
             Due::Pass(account, rule) => pass::drop_ended(tables, &account, &rule, now)?,
+            Due::Promotion(account, lot) => promotion::lapse(tables, &account, lot)?,
+            Due::Payable(grant) => line::become_payable(tables, &grant, now)?,
         }
     }
     if device::has_old_revocations(tables, now)? {
@@ -49,13 +51,14 @@ fn close_for_good(tables: &mut impl Tables, grant: &GrantId) -> Result<(), Fault
     };
     let progress = progress::get(tables, grant)?;
     let is_billed = progress.best.is_some();
+    let payable_from = line::payable_from(&terms, &progress);
     if !progress.hold_ended {
         hold::end_now(tables, grant, &terms, progress)?;
     }
     let request = table::device_request(&terms.buyer_key, &terms.request);
     tables.delete(Table::Request, &request)?;
     if is_billed {
-        return Ok(());
+        return deadline::put(tables, payable_from, &Due::Payable(*grant));
     }
     for account in [&terms.buyer, &terms.seller] {
         tables.delete(Table::Bill, &table::account_entry(account, terms.entry))?;

@@ -56,11 +56,21 @@ pub enum Table {
     Usage = 21,
     /// Device → its reported presence, while a hold waits for it.
     Presence = 22,
+    /// Account, end, entry → promotional credit that is left.
+    Promotion = 23,
+    /// Entry that an operator booked → how much of it stands.
+    Booking = 24,
+    /// Request of an operator's adjustment → what it was.
+    Adjustment = 25,
+    /// Grant → its dispute.
+    Dispute = 26,
+    /// Whose list, time, grant → nothing: disputes in the order in which they began.
+    DisputeList = 27,
 }
 
 impl Table {
     /// All tables of rows.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Account,
         Self::Handle,
         Self::Device,
@@ -83,6 +93,11 @@ impl Table {
         Self::RevocationSequence,
         Self::Usage,
         Self::Presence,
+        Self::Promotion,
+        Self::Booking,
+        Self::Adjustment,
+        Self::Dispute,
+        Self::DisputeList,
     ];
 }
 
@@ -93,12 +108,16 @@ pub enum LedgerAccount {
     Cash,
     /// What a subscriber may spend; below zero: owes.
     Wallet(AccountId),
-    /// What a subscriber has earned by serving.
+    /// What a subscriber has earned by serving; below zero: must first be earned again.
     Earnings(AccountId),
     /// What the provider has earned.
     Commission,
     /// What goes to the state.
     Tax,
+    /// What a subscriber may spend, and is never paid out.
+    Promotion(AccountId),
+    /// What the provider has given as promotional credit.
+    Promotions,
 }
 
 impl LedgerAccount {
@@ -110,6 +129,8 @@ impl LedgerAccount {
             Self::Earnings(account) => (2, Some(account)),
             Self::Commission => (3, None),
             Self::Tax => (4, None),
+            Self::Promotion(account) => (5, Some(account)),
+            Self::Promotions => (6, None),
         };
         let mut key = vec![tag];
         key.extend_from_slice(currency.as_str().as_bytes());
@@ -129,6 +150,8 @@ impl LedgerAccount {
             (2, Some(account)) => Self::Earnings(account),
             (3, None) => Self::Commission,
             (4, None) => Self::Tax,
+            (5, Some(account)) => Self::Promotion(account),
+            (6, None) => Self::Promotions,
             _ => return None,
         };
         Some((ledger_account, currency))

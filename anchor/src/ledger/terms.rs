@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     pack::{Packer, Unpacker, VERSION},
+    promotion::{LotHold, LotId},
     quota::QuotaKey,
     table::Table,
     view::{Fault, Invariant, Row, Tables, View},
@@ -66,6 +67,10 @@ pub struct Terms {
     pub quota_keys: Vec<(u16, QuotaKey)>,
     /// The journal's entry that issued it; 0 until it is applied.
     pub entry: u64,
+    /// What of the hold is promotional credit, in the order in which it is drawn. Follows from the rows when the grant is applied, so that
+    /// it stands in its row and in no event.
+    #[serde(skip)]
+    pub lots: Vec<LotHold>,
 }
 
 impl Terms {
@@ -112,7 +117,12 @@ impl Terms {
     }
 
     fn to_row(&self) -> Row {
-        let mut row = Packer::new(VERSION, 512);
+        let version = if self.lots.is_empty() {
+            VERSION
+        } else {
+            VERSION_LOTS
+        };
+        let mut row = Packer::new(version, 512);
         row.array(&self.issuer.0);
         row.array(&self.buyer.0);
         row.array(&self.buyer_key.0);
@@ -145,12 +155,22 @@ impl Terms {
             row.u16(*rule);
             row.array(&key.to_bytes());
         }
+        if version == VERSION_LOTS {
+            row.count(self.lots.len());
+            for held in &self.lots {
+                row.time(held.lot.expires);
+                row.u64(held.lot.entry);
+                row.amount(held.amount);
+            }
+        }
         row.finish().into()
     }
 
     pub(super) fn of_row(octets: &[u8]) -> Result<Self, Fault> {
-        let mut row = Unpacker::new(Table::Grant, VERSION, octets)?;
-        let terms = Self {
+        let has_lots = octets.first() == Some(&VERSION_LOTS);
+        let version = if has_lots { VERSION_LOTS } else { VERSION };
+        let mut row = Unpacker::new(Table::Grant, version, octets)?;
+        let mut terms = Self {
             issuer: KeyId(row.array()?),
             buyer: AccountId(row.array()?),
             buyer_key: PublicKey(row.array()?),
@@ -193,7 +213,11 @@ impl Terms {
                 })
             })?,
             quota_keys: row.list(|row| Ok((row.u16()?, QuotaKey::of_bytes(row.array()?))))?,
+            lots: Vec::new(),
         };
+        if has_lots {
+            terms.lots = row.list(lot_hold)?;
+        }
         row.end()?;
         Ok(terms)
     }
@@ -213,6 +237,19 @@ pub(super) fn existing(view: &impl View, grant: &GrantId) -> Result<Terms, Fault
 
 pub(super) fn put(tables: &mut impl Tables, grant: &GrantId, terms: &Terms) -> Result<(), Fault> {
     tables.put(Table::Grant, grant.as_bytes(), terms.to_row())
+}
+
+/// The rows of grants that hold promotional credit say of which lots.
+const VERSION_LOTS: u8 = 2;
+
+fn lot_hold(row: &mut Unpacker<'_>) -> Result<LotHold, Fault> {
+    Ok(LotHold {
+        lot: LotId {
+            expires: row.time()?,
+            entry: row.u64()?,
+        },
+        amount: row.amount()?,
+    })
 }
 
 fn flag(row: &mut Unpacker<'_>) -> Result<bool, Fault> {

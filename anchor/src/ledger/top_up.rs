@@ -9,7 +9,8 @@ use madang_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    account,
+    account, adjustment,
+    booking::{self, Booking, BookingKind, Decision},
     entry::{Posting, balance},
     event::Event,
     pack,
@@ -41,23 +42,17 @@ pub(super) struct Booked {
     entry: u64,
 }
 
-/// What is to be done about a top-up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TopUpDecision {
-    /// It is new.
-    Book(Event),
-    /// It was booked by this journal entry.
-    Booked(u64),
-}
-
 /// Decides on a top-up. The same identifier with another account or amount is refused.
-pub fn decide(view: &impl View, policy: &Policy, top_up: TopUp) -> Result<TopUpDecision, Fault> {
+pub fn decide(view: &impl View, policy: &Policy, top_up: TopUp) -> Result<Decision, Fault> {
     if let Some(row) = view.get(Table::TopUp, top_up.request.as_bytes())? {
         let booked: Booked = pack::value(Table::TopUp, &row)?;
         if (booked.account, booked.amount) != (top_up.account, top_up.amount) {
             return Err(Reject::REQUEST_ID_REUSED.into());
         }
-        return Ok(TopUpDecision::Booked(booked.entry));
+        return Ok(Decision::Booked(booked.entry));
+    }
+    if adjustment::is_known(view, &top_up.request)? {
+        return Err(Reject::REQUEST_ID_REUSED.into());
     }
     if top_up.amount.is_zero() {
         return Err(Reject::FIELD_OUT_OF_BOUNDS.into());
@@ -66,11 +61,26 @@ pub fn decide(view: &impl View, policy: &Policy, top_up: TopUp) -> Result<TopUpD
         return Err(Reject::CURRENCY_FOREIGN.into());
     }
     account::active(view, &top_up.account)?;
-    let cash = balance(view, LedgerAccount::Cash, policy.currency)?.posted;
-    if i128::from(top_up.amount.micros()) - cash > i128::from(CASH_MAX) {
+    check_cash(view, top_up.amount, policy.currency)?;
+    Ok(Decision::Book(Event::ToppedUp(top_up)))
+}
+
+/// Refuses more money than a wallet can count.
+pub(super) fn check_cash(
+    view: &impl View,
+    amount: Amount,
+    currency: Currency,
+) -> Result<(), Fault> {
+    let cash = balance(view, LedgerAccount::Cash, currency)?.posted;
+    if i128::from(amount.micros()) - cash > i128::from(CASH_MAX) {
         return Err(Reject::AMOUNT_TOO_LARGE.into());
     }
-    Ok(TopUpDecision::Book(Event::ToppedUp(top_up)))
+    Ok(())
+}
+
+/// Whether a top-up has this identifier.
+pub(super) fn is_known(view: &impl View, request: &RequestId) -> Result<bool, Fault> {
+    Ok(view.get(Table::TopUp, request.as_bytes())?.is_some())
 }
 
 pub(super) fn apply(tables: &mut impl Tables, entry: u64, top_up: &TopUp) -> Result<(), Fault> {
@@ -79,6 +89,13 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, top_up: &TopUp) -> Res
     posting.credit(LedgerAccount::Cash, -micros)?;
     posting.credit(LedgerAccount::Wallet(top_up.account), micros)?;
     posting.post(tables)?;
+    let booking = Booking {
+        account: top_up.account,
+        kind: BookingKind::TopUp,
+        currency: top_up.currency,
+        left: top_up.amount,
+    };
+    booking::put(tables, entry, &booking)?;
     let booked = Booked {
         account: top_up.account,
         amount: top_up.amount,
@@ -126,14 +143,13 @@ mod tests {
             currency: Currency::KRW,
             time: UnixMillis(3),
         };
-        let Ok(TopUpDecision::Book(event)) = decide(&tables, &Policy::DEFAULT, top_up.clone())
-        else {
+        let Ok(Decision::Book(event)) = decide(&tables, &Policy::DEFAULT, top_up.clone()) else {
             panic!("a new top-up is booked");
         };
         apply(&mut tables, 9, &event.to_payload()).unwrap();
         assert_eq!(
             decide(&tables, &Policy::DEFAULT, top_up.clone()).unwrap(),
-            TopUpDecision::Booked(9)
+            Decision::Booked(9)
         );
         let other = TopUp {
             amount: Amount::from_micros(8),

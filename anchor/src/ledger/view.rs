@@ -97,6 +97,14 @@ pub enum Invariant {
     HoldEndsOnce,
     /// A quota is never reserved beyond what the tariff gives, nor returned beyond what was reserved.
     QuotaWithinTariff,
+    /// A lot of promotional credit holds no more than is left of it.
+    PromotionCovered,
+    /// What is taken back of an entry or a grant is no more than it moved.
+    TakenBackOnce,
+    /// Earnings that are not payable are exactly those of grants that may still be contested.
+    EarningsHeld,
+    /// A dispute is open exactly where its grant says so, and has given back no more than its grant did.
+    DisputeOfGrant,
     /// A row that another names exists.
     RowExists(Table),
 }

@@ -13,7 +13,8 @@ use tokio::{net::UnixStream, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    command::{Answer, Command},
+    answer::Answer,
+    command::Command,
     socket::{COMMAND_PATH, STOP_PATH},
 };
 

@@ -1,17 +1,18 @@
-//! What an operator asks, and what is answered. In JSON, identifiers and amounts are text.
+//! What an operator asks. In JSON, identifiers and amounts are text.
 
 use madang_protocol::{
     amount::Amount,
-    ids::{AccountId, PublicKey, RequestId},
+    ids::{GrantId, PublicKey, RequestId},
     name::Handle,
     record::request::Secret,
     time::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
+use super::text;
 use crate::ledger::account::AccountClass;
 
-/// What an operator asks.
+/// What an operator asks. Answers are of [`answer`](super::answer).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     tag = "command",
@@ -20,9 +21,9 @@ use crate::ledger::account::AccountClass;
     deny_unknown_fields
 )]
 pub enum Command {
-    /// A new subscriber: [`Answer::Account`].
+    /// A new subscriber: [`Answer::Account`](super::answer::Answer::Account).
     AccountAdd(AccountAdd),
-    /// Money that came in: [`Answer::ToppedUp`].
+    /// Money that came in: [`Answer::ToppedUp`](super::answer::Answer::ToppedUp).
     AccountTopup {
         /// Whose.
         handle: Handle,
@@ -33,22 +34,125 @@ pub enum Command {
         #[serde(with = "text")]
         request: RequestId,
     },
-    /// A page of all subscribers, by their handles: [`Answer::Accounts`].
+    /// Promotional credit: [`Answer::Booked`](super::answer::Answer::Booked).
+    AccountCredit {
+        /// Whose.
+        handle: Handle,
+        /// When it ends; never where it is left out.
+        expires: Option<UnixMillis>,
+        /// What is booked.
+        booking: Booking,
+    },
+    /// Money of a top-up goes back to where it came from: [`Answer::Booked`](super::answer::Answer::Booked).
+    AccountRefund {
+        /// Whose.
+        handle: Handle,
+        /// The top-up's entry.
+        entry: u64,
+        /// What is booked.
+        booking: Booking,
+    },
+    /// Some of what a grant was settled for goes back to its buyer: [`Answer::Booked`](super::answer::Answer::Booked).
+    AccountRefundLine {
+        /// The buyer.
+        handle: Handle,
+        /// The grant.
+        #[serde(with = "text")]
+        grant: GrantId,
+        /// What is booked.
+        booking: Booking,
+    },
+    /// A top-up or a credit was booked too high or too low: [`Answer::Booked`](super::answer::Answer::Booked).
+    AccountCorrect {
+        /// Whose.
+        handle: Handle,
+        /// Its entry.
+        entry: u64,
+        /// Whether it was too high or too low.
+        direction: Direction,
+        /// What is booked.
+        booking: Booking,
+    },
+    /// Another credit limit: [`Answer::Account`](super::answer::Answer::Account).
+    AccountCreditLimit {
+        /// Whose.
+        handle: Handle,
+        /// How far its wallet may go below zero; nothing makes it prepaid.
+        #[serde(with = "text")]
+        credit_limit: Amount,
+    },
+    /// Another commission, for grants from now on: [`Answer::Account`](super::answer::Answer::Account).
+    AccountCommission {
+        /// Whose.
+        handle: Handle,
+        /// The provider's share of what it sells, in basis points.
+        commission_bp: u16,
+    },
+    /// A buyer contests what was settled under a grant: [`Answer::Dispute`](super::answer::Answer::Dispute).
+    DisputeOpen {
+        /// The buyer.
+        handle: Handle,
+        /// The grant.
+        #[serde(with = "text")]
+        grant: GrantId,
+        /// How much of the receipt's amount.
+        #[serde(with = "text")]
+        amount: Amount,
+        /// Why.
+        text: String,
+    },
+    /// Its seller answers: [`Answer::Dispute`](super::answer::Answer::Dispute).
+    DisputeAnswer {
+        /// The seller.
+        handle: Handle,
+        /// The grant.
+        #[serde(with = "text")]
+        grant: GrantId,
+        /// What it says.
+        text: String,
+    },
+    /// The operator gives the buyer so much of the receipt's amount back: [`Answer::Dispute`](super::answer::Answer::Dispute).
+    DisputeUphold {
+        /// The grant.
+        #[serde(with = "text")]
+        grant: GrantId,
+        /// How much.
+        #[serde(with = "text")]
+        amount: Amount,
+        /// Why.
+        text: String,
+    },
+    /// The operator gives the buyer nothing back: [`Answer::Dispute`](super::answer::Answer::Dispute).
+    DisputeReject {
+        /// The grant.
+        #[serde(with = "text")]
+        grant: GrantId,
+        /// Why.
+        text: String,
+    },
+    /// A page of disputes, the oldest first: [`Answer::Disputes`](super::answer::Answer::Disputes).
+    DisputeList {
+        /// Those of this subscriber; where it is left out, all that are open.
+        handle: Option<Handle>,
+        /// Only those after this one.
+        after: Option<DisputeAfter>,
+    },
+    /// A page of all subscribers, by their handles: [`Answer::Accounts`](super::answer::Answer::Accounts).
     AccountList {
         /// Only those after this one.
         after: Option<Handle>,
     },
-    /// One subscriber: [`Answer::Account`].
+    /// One subscriber: [`Answer::Account`](super::answer::Answer::Account).
     AccountShow {
         /// Which.
         handle: Handle,
     },
-    /// A subscriber leaves: [`Answer::Done`].
+    /// A subscriber leaves: [`Answer::Done`](super::answer::Answer::Done).
     AccountClose {
         /// Which.
         handle: Handle,
     },
-    /// A device is no longer good: [`Answer::Done`].
+    /// A device is no longer good: [`Answer::Done`](super::answer::Answer::Done).
     DeviceRevoke {
         /// Whose.
         handle: Handle,
@@ -56,10 +160,45 @@ pub enum Command {
         #[serde(with = "text")]
         device: PublicKey,
     },
-    /// Walks the ledger and checks its invariants: [`Answer::Checked`].
+    /// Walks the ledger and checks its invariants: [`Answer::Checked`](super::answer::Answer::Checked).
     LedgerCheck,
-    /// How it goes: [`Answer::Status`].
+    /// How it goes: [`Answer::Status`](super::answer::Answer::Status).
     Status,
+}
+
+/// What an operator books by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Booking {
+    /// How much.
+    #[serde(with = "text")]
+    pub amount: Amount,
+    /// Why, in one line.
+    pub reason: String,
+    /// The same identifier never moves money twice.
+    #[serde(with = "text")]
+    pub request: RequestId,
+}
+
+/// Which way an entry was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Too low: so much more is booked.
+    Up,
+    /// Too high: so much is taken back.
+    Down,
+}
+
+/// Where a list of disputes goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DisputeAfter {
+    /// When it was opened.
+    pub opened: UnixMillis,
+    /// On which grant.
+    #[serde(with = "text")]
+    pub grant: GrantId,
 }
 
 /// A subscriber to be.
@@ -87,154 +226,6 @@ pub enum Class {
     Person,
     /// A firm, a club, an authority
     Organisation,
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "answer",
-    rename_all = "kebab-case",
-    rename_all_fields = "kebab-case"
-)]
-pub enum Answer {
-    /// It is done, durably.
-    Done {
-        /// Where it stands in the journal.
-        entry: u64,
-    },
-    /// The money is booked.
-    ToppedUp {
-        /// Where it stands in the journal.
-        entry: u64,
-        /// The wallet now.
-        money: Money,
-    },
-    /// One subscriber.
-    Account(Box<AccountAnswer>),
-    /// A page of subscribers.
-    Accounts {
-        /// By their handles.
-        accounts: Vec<AccountAnswer>,
-        /// Where the next page goes on.
-        more_after: Option<Handle>,
-    },
-    /// The ledger holds.
-    Checked {
-        /// What was looked at, for people.
-        summary: String,
-    },
-    /// How it goes.
-    Status(Box<Status>),
-}
-
-/// One subscriber.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct AccountAnswer {
-    /// Its name for people.
-    pub handle: Handle,
-    /// Its name in records.
-    #[serde(with = "text")]
-    pub id: AccountId,
-    /// What kind of subscriber.
-    pub class: Class,
-    /// When it was closed, if it was.
-    pub closed: Option<UnixMillis>,
-    /// When it was created.
-    pub created: UnixMillis,
-    /// The provider's share of what it sells, in basis points.
-    pub commission_bp: u16,
-    /// Its money.
-    pub money: Money,
-    /// Its devices, revoked ones included.
-    pub devices: Vec<DeviceAnswer>,
-}
-
-/// An account's money.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Money {
-    /// The currency.
-    pub currency: String,
-    /// In the wallet.
-    #[serde(with = "text")]
-    pub posted: Amount,
-    /// Owed by a postpaid account.
-    #[serde(with = "text")]
-    pub owed: Amount,
-    /// Held for open grants.
-    #[serde(with = "text")]
-    pub held: Amount,
-    /// How far the wallet may go below zero.
-    #[serde(with = "text")]
-    pub credit_limit: Amount,
-    /// What can be granted now.
-    #[serde(with = "text")]
-    pub available: Amount,
-    /// Earned by serving and not paid out.
-    #[serde(with = "text")]
-    pub earned: Amount,
-}
-
-/// One device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct DeviceAnswer {
-    /// Its key.
-    #[serde(with = "text")]
-    pub key: PublicKey,
-    /// What its owner calls it.
-    pub label: String,
-    /// When it was enrolled.
-    pub enrolled: UnixMillis,
-    /// When it was revoked, if it was.
-    pub revoked: Option<UnixMillis>,
-    /// When it signed in last.
-    pub signed_in: Option<UnixMillis>,
-    /// Where it said that it listens, then.
-    pub addresses: Vec<String>,
-}
-
-/// How it goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Status {
-    /// The network's name.
-    pub name: String,
-    /// The network.
-    pub network: String,
-    /// Its currency.
-    pub currency: String,
-    /// What joining nodes are shown.
-    pub fingerprint: String,
-    /// The last entry of the journal.
-    pub entry: u64,
-    /// Devices that are online; `None` where the anchor does not run.
-    pub devices_online: Option<usize>,
-    /// The anchor's time.
-    pub time: UnixMillis,
-}
-
-/// Values as the text that people write.
-mod text {
-    use std::{fmt::Display, str::FromStr};
-
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
-    }
 }
 
 impl From<AccountClass> for Class {

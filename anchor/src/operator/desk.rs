@@ -10,14 +10,22 @@ use madang_protocol::{
     time::UnixMillis,
 };
 
-use super::command::{AccountAdd, AccountAnswer, Answer, Command, DeviceAnswer, Money, Status};
+use super::{
+    answer::{AccountAnswer, Answer, DeviceAnswer, Money, Status},
+    books::correction,
+    command::{AccountAdd, Command},
+};
 use crate::{
     broker::{
         password::{self, PasswordError},
         service::Broker,
     },
     clock::Clock,
-    ledger::account::{Account, AccountChange, AccountStatus},
+    ledger::{
+        account::{Account, AccountChange, AccountStatus},
+        adjustment::AdjustmentKind,
+        dispute::Ruling,
+    },
     open::Opened,
     store::{NewAccount, Store, error::StoreError},
 };
@@ -72,6 +80,58 @@ impl Desk {
                 amount,
                 request,
             } => self.top_up(&handle, amount, request),
+            Command::AccountCredit {
+                handle,
+                expires,
+                booking,
+            } => self.book(&handle, AdjustmentKind::Credit { expires }, booking),
+            Command::AccountRefund {
+                handle,
+                entry,
+                booking,
+            } => self.book(&handle, AdjustmentKind::Refund { entry }, booking),
+            Command::AccountRefundLine {
+                handle,
+                grant,
+                booking,
+            } => {
+                let kind = AdjustmentKind::RefundLine { grant, entry: 0 };
+                self.book(&handle, kind, booking)
+            }
+            Command::AccountCorrect {
+                handle,
+                entry,
+                direction,
+                booking,
+            } => self.book(&handle, correction(direction, entry), booking),
+            Command::AccountCreditLimit {
+                handle,
+                credit_limit,
+            } => self.change(&handle, AccountChange::CreditLimit(credit_limit)),
+            Command::AccountCommission {
+                handle,
+                commission_bp,
+            } => self.change(&handle, AccountChange::Commission(commission_bp)),
+            Command::DisputeOpen {
+                handle,
+                grant,
+                amount,
+                text,
+            } => self.open_dispute(&handle, grant, amount, &text),
+            Command::DisputeAnswer {
+                handle,
+                grant,
+                text,
+            } => self.answer_dispute(&handle, grant, &text),
+            Command::DisputeUphold {
+                grant,
+                amount,
+                text,
+            } => self.decide_dispute(grant, Ruling::Upheld(amount), &text),
+            Command::DisputeReject { grant, text } => {
+                self.decide_dispute(grant, Ruling::Rejected, &text)
+            }
+            Command::DisputeList { handle, after } => self.disputes(handle.as_ref(), after),
             Command::AccountList { after } => self.list(after.as_ref()),
             Command::AccountShow { handle } => self.show(&self.account(&handle)?),
             Command::AccountClose { handle } => self.close(&handle),
@@ -128,6 +188,13 @@ impl Desk {
         Ok(Answer::Account(Box::new(self.describe(account)?)))
     }
 
+    fn change(&self, handle: &Handle, change: AccountChange) -> Result<Answer, DeskError> {
+        let account = self.account(handle)?;
+        self.store()
+            .change_account(account.id, change, self.now())?;
+        self.show(&self.account(handle)?)
+    }
+
     fn close(&self, handle: &Handle) -> Result<Answer, DeskError> {
         let account = self.account(handle)?;
         let closed = self
@@ -158,8 +225,8 @@ impl Desk {
         let audit = self.store().verify_all()?;
         Ok(Answer::Checked {
             summary: format!(
-                "{} balances, {} grants, {} of them open",
-                audit.balances, audit.grants, audit.open
+                "{} balances, {} grants, {} of them open, {} disputes open",
+                audit.balances, audit.grants, audit.open, audit.disputes
             ),
         })
     }
@@ -202,6 +269,7 @@ impl Desk {
             handle: account.handle.clone(),
             id: account.id,
             class: account.class.into(),
+            billing: account.billing().into(),
             closed: match account.status {
                 AccountStatus::Active => None,
                 AccountStatus::Closed(time) => Some(time),
@@ -213,8 +281,9 @@ impl Desk {
         })
     }
 
-    fn money(&self, account: AccountId) -> Result<Money, StoreError> {
-        let wallet = self.store().wallet(account)?;
+    pub(super) fn money(&self, account: AccountId) -> Result<Money, StoreError> {
+        let money = self.store().money(account)?;
+        let wallet = money.wallet;
         Ok(Money {
             currency: wallet.currency.to_string(),
             posted: wallet.posted,
@@ -222,11 +291,14 @@ impl Desk {
             held: wallet.held,
             credit_limit: wallet.credit_limit,
             available: wallet.available,
+            promotional: money.promotional,
             earned: wallet.earned,
+            payable: money.payable,
+            debt: money.debt,
         })
     }
 
-    fn account(&self, handle: &Handle) -> Result<Account, StoreError> {
+    pub(super) fn account(&self, handle: &Handle) -> Result<Account, StoreError> {
         let account = self.store().account_by_handle(handle)?;
         account.ok_or_else(|| Reject::ACCOUNT_UNKNOWN.into())
     }
@@ -239,14 +311,14 @@ impl Desk {
         }
     }
 
-    fn store(&self) -> &Arc<Store> {
+    pub(super) fn store(&self) -> &Arc<Store> {
         match &self.place {
             Place::Running(broker) => broker.store(),
             Place::AtRest(opened) => &opened.store,
         }
     }
 
-    fn now(&self) -> UnixMillis {
+    pub(super) fn now(&self) -> UnixMillis {
         self.clock.now()
     }
 }

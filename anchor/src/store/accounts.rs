@@ -83,14 +83,17 @@ impl Store {
     /// Changes an account. Closing one that is closed does nothing.
     ///
     /// # Errors
-    /// `ACCOUNT_UNKNOWN`, `ACCOUNT_CLOSED`; bounds.
+    /// `ACCOUNT_UNKNOWN`, `ACCOUNT_CLOSED`, `CREDIT_LIMIT_TOO_LOW`; bounds.
     pub fn change_account(
         &self,
         id: AccountId,
         change: AccountChange,
         now: UnixMillis,
     ) -> Result<Done, StoreError> {
-        self.commit(|view| Ok((account::decide_change(view, id, change.clone(), now)?, ())))
+        self.commit(|view| {
+            let event = account::decide_change(view, &self.policy, id, change.clone(), now)?;
+            Ok((event, ()))
+        })
     }
 
     /// The account of this identifier.

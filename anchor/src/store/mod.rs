@@ -10,6 +10,7 @@ pub mod error;
 
 mod accounts;
 mod anchor_store;
+mod disputes;
 mod engine;
 mod grants;
 mod parallel;
@@ -22,3 +23,4 @@ mod wallets;
 pub use accounts::{Authorised, NewAccount, NewDevice};
 pub use anchor_store::{Done, Options, Place, Store};
 pub use postgres::{PostgresError, PostgresOptions};
+pub use wallets::{Money, NewAdjustment};

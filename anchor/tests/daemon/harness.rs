@@ -14,7 +14,10 @@ use madang_anchor::{
     app::{App, Running},
     clock::Clock,
     config::Config,
-    operator::command::{AccountAdd, Answer, Class, Command},
+    operator::{
+        answer::Answer,
+        command::{AccountAdd, Class, Command},
+    },
 };
 use madang_protocol::{
     amount::{Amount, Currency},

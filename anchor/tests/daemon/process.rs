@@ -326,6 +326,89 @@ fn operate(home: &Path, handle: &str) {
 }
 
 #[test]
+fn what_is_booked_by_hand_is_corrected_by_its_entry() {
+    let home = tempfile::tempdir().unwrap();
+    let _daemon = Daemon::start(home.path());
+    stdout(&run(home.path(), &["account", "add", "alice"]));
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let arguments = [arguments, &["--json"]].concat();
+        serde_json::from_str(&stdout(&run(home.path(), &arguments))).unwrap()
+    };
+    let entry = json(&["account", "topup", "alice", "100"])["entry"].to_string();
+    let wrong = ["--reason", "typed twice"];
+    let down = ["account", "correct", "alice", &entry, "--down", "60"];
+    let corrected = json(&[&down[..], &wrong].concat());
+    assert_eq!(corrected["money"]["posted"], "40");
+    let given = [
+        "account",
+        "credit",
+        "alice",
+        "5",
+        "--until",
+        "2100-02-28",
+        "--reason",
+        "welcome",
+    ];
+    let given = json(&given);
+    let money = &given["money"];
+    assert_eq!(
+        (&money["promotional"], &money["available"]),
+        (&"5".into(), &"45".into())
+    );
+    let refund = |of: &str| {
+        let refund = ["account", "refund", "alice", "5", "--entry", of];
+        run(home.path(), &[&refund[..], &wrong].concat())
+    };
+    let (code, line) = refused(&refund(&given["entry"].to_string()));
+    assert!(code == 1 && line.contains("never paid out"), "{line}");
+    assert!(stdout(&refund(&entry)).contains("40 KRW available"));
+    let (code, line) = refused(&refund("1"));
+    assert!(
+        code == 1 && line.contains("No entry of this number"),
+        "{line}"
+    );
+    for arguments in [
+        &["account", "refund", "alice", "5", "--reason", "x"][..],
+        &["account", "correct", "alice", &entry, "--reason", "x"],
+        &[
+            "account",
+            "credit",
+            "alice",
+            "5",
+            "--until",
+            "2100-02-30",
+            "--reason",
+            "x",
+        ],
+        &["account", "credit", "alice", "5"],
+        &["dispute", "decide", &"01".repeat(16), "--text", "x"],
+    ] {
+        assert_eq!(refused(&run(home.path(), arguments)).0, 2);
+    }
+    let limited = json(&["account", "credit-limit", "alice", "10"]);
+    assert_eq!(
+        (&limited["billing"], &limited["money"]["available"]),
+        (&"postpaid".into(), &"50".into())
+    );
+    assert_eq!(
+        json(&["account", "commission", "alice", "300"])["commission-bp"],
+        300
+    );
+    assert_eq!(json(&["dispute", "list"]), serde_json::json!([]));
+    let unknown = [
+        "dispute",
+        "decide",
+        &"01".repeat(16),
+        "--reject",
+        "--text",
+        "x",
+    ];
+    let (code, line) = refused(&run(home.path(), &unknown));
+    assert!(code == 1 && line.contains("not contested"), "{line}");
+    assert!(stdout(&run(home.path(), &["ledger", "check"])).contains("0 disputes open"));
+}
+
+#[test]
 fn a_password_may_come_from_standard_input() {
     let home = tempfile::tempdir().unwrap();
     let _daemon = Daemon::start(home.path());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use http::{Method, header};
-use madang_anchor::operator::command::{Answer, Command};
+use madang_anchor::operator::{answer::Answer, command::Command};
 use madang_protocol::{
     amount::Currency,
     broker::{CLOSE, ENROL, GRANT, PRESENCE, QUERY, SETTLE, SIGN_IN, USAGE},

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod holds;
+mod money;
 mod quotas;
 mod settling;
 #[path = "../support/mod.rs"]
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     let checks = [
         accounts::CHECKS,
         holds::CHECKS,
+        money::CHECKS,
         quotas::CHECKS,
         settling::CHECKS,
     ];

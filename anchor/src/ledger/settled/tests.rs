@@ -37,6 +37,7 @@ fn terms(amount_max: u64, commission_bp: u16) -> Terms {
         quotas: vec![Quota::default()],
         quota_keys: vec![],
         entry: 4,
+        lots: vec![],
     }
 }
 
@@ -94,7 +95,10 @@ fn held(terms: &Terms) -> MapTables {
     terms::put(&mut tables, &GRANT, terms).unwrap();
     let mut posting = Posting::new(terms.currency);
     posting
-        .hold(terms.buyer, i128::from(terms.hold.micros()))
+        .hold(
+            LedgerAccount::Wallet(terms.buyer),
+            i128::from(terms.hold.micros()),
+        )
         .unwrap();
     posting.post(&mut tables).unwrap();
     tables
