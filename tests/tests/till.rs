@@ -122,6 +122,35 @@ async fn an_upload_beyond_the_budget_ends_with_the_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_asks_for_credit_at_its_own_price_and_not_at_the_dearest() {
+    let street = street(&["/dear=9000 KRW", "/in/**=1000 KRW/MiB"]).await;
+    street.agreed("/in/x", won(9_000)).await.unwrap();
+    // A first grant is for four of these; then less is in the wallet than the other page costs.
+    let upload = street.bob().open("alice", post("/in/x", pieces(5 * MIB)));
+    read(upload.await.unwrap()).await.unwrap();
+    street.world.check_money().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_beyond_its_grant_ends_soon_while_the_anchor_is_away() {
+    let mut street = street(&["/in/**=1000 KRW/MiB"]).await;
+    street.agreed("/in/x", won(6_000)).await.unwrap();
+    let first = street.bob().open("alice", post("/in/x", full("hello")));
+    read(first.await.unwrap()).await.unwrap();
+    street.world.stop_anchor().await.unwrap();
+    let began = Instant::now();
+    let upload = post("/in/x", pieces(8 * MIB));
+    let refusal = street.bob().open("alice", upload).await.err();
+    // The grant is for four of the six that the budget allows.
+    assert!(
+        matches!(refusal, Some(FetchError::AnchorAway)),
+        "{refusal:?}"
+    );
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(15), "after {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_acts_is_not_asked_of_the_application_before_there_is_a_session_and_a_grant() {
     let street = street(&["/act=500 KRW", "/in/**=100 KRW/MiB"]).await;
     for method in ["POST", "PUT", "PATCH", "DELETE"] {

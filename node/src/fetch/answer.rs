@@ -9,12 +9,25 @@ use madang_protocol::{
 };
 
 use crate::{
-    mesh::OpenError,
+    mesh::{OpenError, directory::Located},
     web::{self, Body},
 };
 
 /// Octets of a problem document that is read.
 const PROBLEM_BYTES_MAX: usize = 16 * 1_024;
+
+/// In an answer's extensions: it is of a site that has prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Priced;
+
+impl Priced {
+    pub(super) fn mark(mut response: Response<Body>, located: &Located) -> Response<Body> {
+        if located.announcement.tariff.is_some() {
+            response.extensions_mut().insert(Self);
+        }
+        response
+    }
+}
 
 /// Without the headers that speak between the two nodes.
 pub(super) fn cleaned(mut response: Response<Body>) -> Response<Body> {

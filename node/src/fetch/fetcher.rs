@@ -19,7 +19,7 @@ use madang_protocol::{
 use tokio::sync::watch;
 
 use super::{
-    Fetch, FetchError, Paying, Quote,
+    Fetch, FetchError, Paying, Priced, Quote,
     answer::{cleaned, is_problem, numbered, own_fault, problem_code},
     tariffs::Tariffs,
     uploaded::{Upload, Uploaded},
@@ -415,7 +415,7 @@ impl Fetch for Fetcher {
         };
         for located in self.located(site).await?.iter().take(DEVICES_MAX) {
             match self.ask(located, &asking).await? {
-                Outcome::Answered(response) => return Ok(response),
+                Outcome::Answered(response) => return Ok(Priced::mark(response, located)),
                 Outcome::Gone(error) => last = error,
             }
             if !asking.is_repeatable() {

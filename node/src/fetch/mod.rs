@@ -18,6 +18,7 @@ mod tariffs;
 mod unpaid;
 mod uploaded;
 
+pub use answer::Priced;
 pub use consent::{Agreement, BUDGET_MAX, ConsentError, Consents, Standing, Today, check_budget};
 pub use error::{FetchError, Quote};
 pub use fetcher::Fetcher;

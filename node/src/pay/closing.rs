@@ -114,10 +114,11 @@ impl Buying {
         let Allowance::Granted { left, .. } = allowance else {
             return Ok(false);
         };
-        let dearest = (0..tariff.rules.len())
-            .max_by_key(|at| tariff.rules[*at].per_mib.max(tariff.rules[*at].per_request));
-        let dearest = dearest.unwrap_or(0);
-        self.present(purchase, &seller, &tariff, dearest, left, Some(predecessor))
+        let rule = purchase.rule_in_use().unwrap_or_else(|| {
+            let price = |at: &usize| tariff.rules[*at].per_mib.max(tariff.rules[*at].per_request);
+            (0..tariff.rules.len()).max_by_key(price).unwrap_or(0)
+        });
+        self.present(purchase, &seller, &tariff, rule, left, Some(predecessor))
             .await?;
         Ok(true)
     }

@@ -224,6 +224,11 @@ impl Purchase {
         self.with(|machine, now| machine.handle_no_successor(grant, now));
     }
 
+    /// The dearest rule under which something is open.
+    pub(super) fn rule_in_use(&self) -> Option<usize> {
+        self.look(|state| state.machine.rule_in_use())
+    }
+
     /// The owner has agreed, perhaps again.
     pub(super) fn agree(&self) {
         self.with(|machine, _| machine.agree_again());

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header, uri::PathAndQuery};
 use madang_protocol::name::SiteName;
 
-use crate::host;
+use crate::{fetch::Priced, host};
 
 /// Set on the way back from the consent page; stands in for fetch metadata where browsers do not send it.
 pub(super) const COOKIE_AGREED: &str = "madang-agreed";
@@ -84,11 +84,23 @@ pub(super) fn response<B>(response: Response<B>) -> Response<B> {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
     }
+    if parts.extensions.get::<Priced>().is_some() {
+        forbid_frames(&mut headers);
+    }
     let mut rebuilt = Response::new(body);
     *rebuilt.status_mut() = parts.status;
     *rebuilt.headers_mut() = headers;
     *rebuilt.extensions_mut() = parts.extensions;
     rebuilt
+}
+
+/// Inside another site's frame a page's own requests look like the visitor's: a site with prices is framed by itself alone.
+fn forbid_frames(headers: &mut HeaderMap) {
+    // Beside a policy of the site's own: of several, each holds (CSP Level 3, section 8.1).
+    let policy = HeaderValue::from_static("frame-ancestors 'self'");
+    headers.append(header::CONTENT_SECURITY_POLICY, policy);
+    let old = HeaderValue::from_static("SAMEORIGIN");
+    headers.insert(header::X_FRAME_OPTIONS, old);
 }
 
 /// The value of the cookie `name`, when exactly one of that name was sent.
@@ -269,6 +281,35 @@ mod tests {
             )
         );
         assert!(!rebuilt.headers().contains_key("x-a"));
+    }
+
+    #[test]
+    fn a_site_with_prices_is_framed_by_itself_alone_whatever_it_says() {
+        let policies = |priced: bool| {
+            let answered = Response::builder()
+                .header("content-security-policy", "frame-ancestors *")
+                .header("x-frame-options", "ALLOWALL");
+            let mut answered = answered.body(()).unwrap();
+            if priced {
+                answered.extensions_mut().insert(Priced);
+            }
+            let headers = response(answered).headers().clone();
+            let policies = headers.get_all("content-security-policy").iter();
+            let policies: Vec<_> = policies
+                .map(|one| one.to_str().unwrap().to_owned())
+                .collect();
+            (
+                policies,
+                headers["x-frame-options"].to_str().unwrap().to_owned(),
+            )
+        };
+        let all = "frame-ancestors *".to_owned();
+        let own = "frame-ancestors 'self'".to_owned();
+        assert_eq!(
+            policies(true),
+            (vec![all.clone(), own], "SAMEORIGIN".to_owned())
+        );
+        assert_eq!(policies(false), (vec![all], "ALLOWALL".to_owned()));
     }
 
     #[test]

@@ -275,6 +275,18 @@ impl Buyer {
         self.current.as_ref().map(|tab| &tab.grant)
     }
 
+    /// The dearest rule under which something is open.
+    pub fn rule_in_use(&self) -> Option<usize> {
+        let tab = self.current.as_ref()?;
+        let open = self.responses.values().map(|one| one.rule);
+        let open = open.chain(self.uploads.values().map(|one| one.rule));
+        let price = |rule: &usize| {
+            tab.rule(*rule)
+                .map(|rule| rule.per_mib.max(rule.per_minute))
+        };
+        open.max_by_key(price)
+    }
+
     /// Whether this session may sign for `grant`, now or when the seller has accepted it.
     pub fn knows(&self, grant: GrantId) -> bool {
         !self.is_closed() && self.tabs().any(|tab| tab.id() == grant)

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What may be free under a successor waits this long for it, less than any seller waits for a receipt; then it is paid under the grant in use.
-const SUCCESSOR_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const SUCCESSOR_WITHIN: Duration = Duration::from_secs(5);
 /// When a successor was not to be had, another is asked for after this long: the anchor may be back, or the wallet filled.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Buyer, BuyerEvent, Price, Response, UploadId,
+    succession::SUCCESSOR_WITHIN,
     tab::{Successor, Tab},
 };
 use crate::{
@@ -35,7 +36,8 @@ impl Buyer {
         let Some(tab) = &mut self.current else {
             return;
         };
-        let is_asked = matches!(tab.successor, Successor::Asked(_));
+        let is_asked = tab.awaits_successor(SUCCESSOR_WITHIN, now.instant);
+        let is_unanswered = !is_asked && matches!(tab.successor, Successor::Asked(_));
         if !is_asked && !tab.has_asked_last {
             tab.has_asked_last = true;
             tab.successor = Successor::Asked(now.instant);
@@ -43,7 +45,9 @@ impl Buyer {
         } else if !is_asked {
             let tab = self.current.as_ref();
             let is_budget = tab.is_some_and(|tab| self.limit_of(tab) < tab.grant.amount_max);
-            let reason = if is_budget {
+            let reason = if is_unanswered {
+                Reject::ANCHOR_UNREACHABLE
+            } else if is_budget {
                 Reject::BUDGET_EXCEEDED
             } else {
                 Reject::GRANT_EXHAUSTED
