@@ -173,7 +173,8 @@ impl Network {
 impl From<TaxMode> for PinnedTaxMode {
     fn from(mode: TaxMode) -> Self {
         match mode {
-            TaxMode::Inclusive => Self::Inclusive,
+            // A network never reverses the charge: its grants may.
+            TaxMode::Inclusive | TaxMode::Reverse => Self::Inclusive,
             TaxMode::Exclusive => Self::Exclusive,
         }
     }

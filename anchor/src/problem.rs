@@ -180,6 +180,8 @@ fn status_of(reject: Reject) -> StatusCode {
         | Reject::GRANT_CLOSED
         | Reject::RECEIPT_AFTER_FINAL
         | Reject::SETTLE_TOO_LATE
+        | Reject::OWNER_NEEDED
+        | Reject::TAX_ID_NEEDED
         | Reject::CREDIT_LIMIT_TOO_LOW
         | Reject::DISPUTE_TOO_LATE
         | Reject::DISPUTE_DIFFERS

@@ -87,6 +87,10 @@ rejects! {
     216 NONCE_WRONG          "nonce-wrong"          Peer   Lower "The answer does not fit the question."
     217 ACCOUNT_UNKNOWN      "account-unknown"      Caller Keep  "There is no such account."
     218 PATH_UNREADABLE      "path-unreadable"      Caller Keep  "The address holds a broken escape, one that is no text (UTF-8), an escaped slash, a backslash, a control character, or a way above the site."
+    219 NOT_AN_ORGANISATION  "not-an-organisation"  Caller Keep  "This is for organisations."
+    220 NOT_A_PERSON         "not-a-person"         Caller Keep  "Only a person can be a member of an organisation."
+    221 OWNER_NEEDED         "owner-needed"         Caller Keep  "An organisation with members needs an owner among them."
+    222 TAX_ID_NEEDED        "tax-id-needed"        Caller Keep  "The charge is reversed for organisations with a tax identifier only."
 
     // Tariffs and grants.
     301 PAYMENT_REQUIRED     "payment-required"     Caller Keep  "This has a price."

@@ -54,7 +54,7 @@ pub(super) async fn well_known(State(broker): State<Arc<Broker>>) -> Response {
         currency: descriptor.currency.to_string(),
         tax_rate_bp: descriptor.tax.rate_bp,
         tax_mode: match descriptor.tax.mode {
-            TaxMode::Inclusive => "inclusive",
+            TaxMode::Inclusive | TaxMode::Reverse => "inclusive",
             TaxMode::Exclusive => "exclusive",
         },
         issuers: descriptor.issuers.iter().map(issuer).collect(),

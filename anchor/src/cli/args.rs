@@ -10,7 +10,12 @@ use madang_protocol::{
     time::Day,
 };
 
-use crate::{config::raw::RawConfig, home::HOME_VARIABLE, operator::command::Class};
+use crate::{
+    config::raw::RawConfig,
+    home::HOME_VARIABLE,
+    ledger::organisation::TaxId,
+    operator::command::{Class, Role},
+};
 
 /// The anchor of a Madang network
 #[derive(Debug, Parser)]
@@ -82,6 +87,34 @@ pub(super) enum AccountSub {
         /// In basis points (100 = 1 %)
         #[arg(value_parser = clap::value_parser!(u16).range(0..=10_000))]
         bp: u16,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Set what an organisation's tax depends on; what is left out is taken away
+    Tax {
+        /// The organisation
+        handle: Handle,
+        /// What an authority calls it, such as 123-45-67890 or DE123456789
+        #[arg(long, value_name = "ID")]
+        id: Option<TaxId>,
+        /// It owes the tax on what it buys to the state itself, so that it is not debited
+        #[arg(long, requires = "id")]
+        reverse_charge: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Let a person act for an organisation
+    Member {
+        /// The organisation
+        handle: Handle,
+        /// The person
+        person: Handle,
+        /// What the person may do
+        #[arg(value_enum, required_unless_present = "remove")]
+        role: Option<Role>,
+        /// Nothing any more
+        #[arg(long, conflicts_with = "role")]
+        remove: bool,
         #[command(flatten)]
         output: Output,
     },

@@ -42,21 +42,45 @@ pub(super) fn account(home: &Home, sub: AccountSub) -> Result<(), Failure> {
                 handle,
                 credit_limit: amount,
             };
-            let account = account_of(ask(home, &command)?)?;
-            Ok(print::account(&account, None, output)?)
+            account_after(home, &command, output)
         }
         AccountSub::Commission { handle, bp, output } => {
             let command = Command::AccountCommission {
                 handle,
                 commission_bp: bp,
             };
-            let account = account_of(ask(home, &command)?)?;
-            Ok(print::account(&account, None, output)?)
+            account_after(home, &command, output)
+        }
+        AccountSub::Tax {
+            handle,
+            id,
+            reverse_charge,
+            output,
+        } => {
+            let command = Command::AccountTax {
+                handle,
+                tax_id: id.map(|id| id.to_string()),
+                reverse_charge,
+            };
+            account_after(home, &command, output)
+        }
+        AccountSub::Member {
+            handle,
+            person,
+            role,
+            output,
+            ..
+        } => {
+            let command = Command::AccountMember {
+                handle,
+                person,
+                role,
+            };
+            account_after(home, &command, output)
         }
         AccountSub::List(output) => account_list(home, output),
         AccountSub::Show { handle, output } => {
-            let account = account_of(ask(home, &Command::AccountShow { handle })?)?;
-            Ok(print::account(&account, None, output)?)
+            account_after(home, &Command::AccountShow { handle }, output)
         }
         AccountSub::Close { handle } => {
             ask(
@@ -68,6 +92,12 @@ pub(super) fn account(home: &Home, sub: AccountSub) -> Result<(), Failure> {
             Ok(print::line(&format!("closed {handle}"))?)
         }
     }
+}
+
+/// Asks for what is answered by an account, and shows it.
+fn account_after(home: &Home, command: &Command, output: Output) -> Result<(), Failure> {
+    let account = account_of(ask(home, command)?)?;
+    Ok(print::account(&account, None, output)?)
 }
 
 pub(super) fn device(home: &Home, sub: DeviceSub) -> Result<(), Failure> {

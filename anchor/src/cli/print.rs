@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Output, Topup};
 use crate::operator::{
     answer::{AccountAnswer, BillingAnswer, Money, Status},
-    command::Class,
+    command::{Class, Role},
 };
 
 pub(super) fn line(text: &str) -> io::Result<()> {
@@ -54,6 +54,17 @@ pub(super) fn account(
         "{billing}, commission {} bp",
         account.commission_bp
     ))?;
+    if let Some(tax_id) = &account.tax_id {
+        let reversed = if account.reverse_charge {
+            ", reverse charge"
+        } else {
+            ""
+        };
+        line(&format!("tax identifier {tax_id}{reversed}"))?;
+    }
+    for member in &account.members {
+        line(&format!("member {} {}", member.person, role(member.role)))?;
+    }
     for device in &account.devices {
         let state = match (device.revoked, device.signed_in) {
             (Some(time), _) => format!("revoked {time}"),
@@ -136,6 +147,14 @@ pub(super) fn status(status: &Status, output: Output) -> io::Result<()> {
             status.entry
         )),
         None => line(&format!("at rest, journal entry {}", status.entry)),
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Billing => "billing",
+        Role::Device => "device",
     }
 }
 

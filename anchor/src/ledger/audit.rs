@@ -10,7 +10,7 @@ use madang_protocol::{
 use super::{
     dispute::{self, Dispute},
     entry::Balance,
-    line, progress,
+    line, organisation, progress,
     promotion::{self, Lot, LotId},
     table::{LedgerAccount, Table},
     terms::Terms,
@@ -68,6 +68,10 @@ pub fn audit(view: &impl View) -> Result<Audit, Fault> {
             .try_into()
             .map_err(|_| Fault::Unreadable(Table::Dispute))?;
         books.dispute(view, &GrantId(id), &Dispute::of_row(row)?)
+    })?;
+    each(view, Table::Organisation, |_, row| {
+        let organisation = organisation::of_row(row)?;
+        Ok(organisation.check()?)
     })?;
     books.close(view)
 }

@@ -13,6 +13,7 @@ use super::{
     device::{self, Device},
     dispute::{self, DisputeEvent},
     grant::{self, Granted},
+    organisation::{self, OrganisationChange},
     presence,
     settled::{self, Settled},
     sweep,
@@ -89,6 +90,15 @@ pub enum Event {
     Adjusted(Adjustment),
     /// Something about a dispute.
     Dispute(DisputeEvent),
+    /// An organisation's tax or members changed.
+    OrganisationChanged {
+        /// Which.
+        id: AccountId,
+        /// In what.
+        change: OrganisationChange,
+        /// When.
+        time: UnixMillis,
+    },
 }
 
 impl Event {
@@ -153,6 +163,7 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
         Event::Swept { time } => sweep::apply(tables, time),
         Event::Adjusted(adjustment) => adjustment::apply(tables, entry, &adjustment),
         Event::Dispute(event) => dispute::apply(tables, event),
+        Event::OrganisationChanged { id, change, .. } => organisation::apply(tables, &id, change),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     device,
     entry::{Posting, available},
     event::Event,
-    pack,
+    organisation, pack,
     policy::Policy,
     promotion, quota, spending,
     table::{self, LedgerAccount, Table},
@@ -140,7 +140,8 @@ pub fn decide(
     spending::check(view, policy, &request.device, ask.amount_max, now)?;
     let site = tariff.site.to_string();
     check_predecessor(view, &ask, &buyer.id, &site)?;
-    let hold = hold_for(ask.amount_max, policy.tax)?;
+    let tax = organisation::tax_of(view, &buyer, policy.tax)?;
+    let hold = hold_for(ask.amount_max, tax)?;
     let lots = promotion::plan(view, &buyer.id, policy.currency, hold, now)?;
     let paid = hold.saturating_sub(promotion::sum(&lots));
     let available = available(view, buyer.id, buyer.credit_limit, policy.currency)?;
@@ -159,7 +160,7 @@ pub fn decide(
         currency: policy.currency,
         amount_max: ask.amount_max,
         hold,
-        tax: policy.tax,
+        tax,
         commission_bp: seller.commission_bp,
         funding: match buyer.billing() {
             Billing::Prepaid => Funding::Prepaid,

@@ -5,7 +5,7 @@
 //! rows anew from the journal go through the same `apply`.
 //!
 //! * [`view`], [`table`], [`event`]: what rows and events are, and which there are.
-//! * [`account`], [`device`], [`entry`], [`top_up`]: who has how much.
+//! * [`account`], [`organisation`], [`device`], [`entry`], [`top_up`]: who has how much.
 //! * [`grant`], [`terms`], [`tariff`], [`quota`], [`spending`]: permission to spend, and what is held for it.
 //! * [`settle`], [`settled`], [`progress`], [`pass`]: receipts become money moved.
 //! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
@@ -26,6 +26,7 @@ pub mod event;
 pub mod grant;
 mod hold;
 pub mod line;
+pub mod organisation;
 mod pack;
 pub mod pass;
 pub mod policy;

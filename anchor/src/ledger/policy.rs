@@ -62,6 +62,8 @@ pub const LOTS_PER_ACCOUNT_MAX: usize = 16;
 pub const REASON_BYTES_MAX: usize = 500;
 /// A buyer may contest what was settled for this long after it was settled last; until then nobody is paid it out.
 pub const DISPUTE_WITHIN: Duration = Duration::from_secs(14 * 24 * 3_600);
+/// Members of one organisation, and organisations of one person.
+pub const MEMBERS_MAX: usize = 64;
 /// Disputes that one buyer has open at one time.
 pub const DISPUTES_OPEN_PER_ACCOUNT_MAX: usize = 100;
 /// A grant whose earnings could become payable but for a dispute is looked at no more often than this.

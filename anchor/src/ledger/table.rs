@@ -66,11 +66,15 @@ pub enum Table {
     Dispute = 26,
     /// Whose list, time, grant → nothing: disputes in the order in which they began.
     DisputeList = 27,
+    /// Organisation → its tax and its members.
+    Organisation = 28,
+    /// Person, organisation → nothing: what a person is a member of.
+    MemberOf = 29,
 }
 
 impl Table {
     /// All tables of rows.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Account,
         Self::Handle,
         Self::Device,
@@ -98,6 +102,8 @@ impl Table {
         Self::Adjustment,
         Self::Dispute,
         Self::DisputeList,
+        Self::Organisation,
+        Self::MemberOf,
     ];
 }
 

@@ -134,7 +134,11 @@ impl Terms {
         row.amount(self.amount_max);
         row.amount(self.hold);
         row.u16(self.tax.rate_bp);
-        row.u8(u8::from(self.tax.mode == TaxMode::Exclusive));
+        row.u8(match self.tax.mode {
+            TaxMode::Inclusive => 0,
+            TaxMode::Exclusive => 1,
+            TaxMode::Reverse => 2,
+        });
         row.u16(self.commission_bp);
         row.u8(u8::from(self.funding == Funding::Postpaid));
         row.u8(u8::from(self.predecessor.is_some()));
@@ -183,10 +187,11 @@ impl Terms {
             hold: row.amount()?,
             tax: Tax {
                 rate_bp: row.u16()?,
-                mode: if flag(&mut row)? {
-                    TaxMode::Exclusive
-                } else {
-                    TaxMode::Inclusive
+                mode: match row.u8()? {
+                    0 => TaxMode::Inclusive,
+                    1 => TaxMode::Exclusive,
+                    2 => TaxMode::Reverse,
+                    _ => return Err(row.bad()),
                 },
             },
             commission_bp: row.u16()?,

@@ -9,7 +9,7 @@ use madang_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    command::{Class, DisputeAfter},
+    command::{Class, DisputeAfter, Role},
     text,
 };
 use crate::ledger::account::Billing;
@@ -81,6 +81,12 @@ pub struct AccountAnswer {
     pub class: Class,
     /// Whether it pays before it buys.
     pub billing: BillingAnswer,
+    /// What an authority calls it, if it is an organisation that said so.
+    pub tax_id: Option<String>,
+    /// Whether it owes the tax on what it buys to the state itself.
+    pub reverse_charge: bool,
+    /// Who acts for it, if it is an organisation.
+    pub members: Vec<MemberAnswer>,
     /// When it was closed, if it was.
     pub closed: Option<UnixMillis>,
     /// When it was created.
@@ -91,6 +97,16 @@ pub struct AccountAnswer {
     pub money: Money,
     /// Its devices, revoked ones included.
     pub devices: Vec<DeviceAnswer>,
+}
+
+/// A person who acts for an organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MemberAnswer {
+    /// Who.
+    pub person: Handle,
+    /// What the person may do.
+    pub role: Role,
 }
 
 /// When an account pays.

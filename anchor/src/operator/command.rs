@@ -88,6 +88,24 @@ pub enum Command {
         /// The provider's share of what it sells, in basis points.
         commission_bp: u16,
     },
+    /// An organisation's tax: [`Answer::Account`](super::answer::Answer::Account).
+    AccountTax {
+        /// Which.
+        handle: Handle,
+        /// What an authority calls it.
+        tax_id: Option<String>,
+        /// Whether it owes the tax on what it buys to the state itself.
+        reverse_charge: bool,
+    },
+    /// Who acts for an organisation: [`Answer::Account`](super::answer::Answer::Account).
+    AccountMember {
+        /// Which.
+        handle: Handle,
+        /// A person.
+        person: Handle,
+        /// What the person may do; nothing any more where it is left out.
+        role: Option<Role>,
+    },
     /// A buyer contests what was settled under a grant: [`Answer::Dispute`](super::answer::Answer::Dispute).
     DisputeOpen {
         /// The buyer.
@@ -216,6 +234,18 @@ pub struct AccountAdd {
     pub credit_limit: Amount,
     /// Its password.
     pub password: Secret,
+}
+
+/// What a member may do for an organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Everything
+    Owner,
+    /// See bills and money, and contest
+    Billing,
+    /// Enrol and revoke devices
+    Device,
 }
 
 /// What kind of subscriber an account is.

@@ -112,6 +112,16 @@ impl Desk {
                 handle,
                 commission_bp,
             } => self.change(&handle, AccountChange::Commission(commission_bp)),
+            Command::AccountTax {
+                handle,
+                tax_id,
+                reverse_charge,
+            } => self.set_tax(&handle, tax_id.as_deref(), reverse_charge),
+            Command::AccountMember {
+                handle,
+                person,
+                role,
+            } => self.set_member(&handle, &person, role),
             Command::DisputeOpen {
                 handle,
                 grant,
@@ -184,7 +194,7 @@ impl Desk {
         })
     }
 
-    fn show(&self, account: &Account) -> Result<Answer, DeskError> {
+    pub(super) fn show(&self, account: &Account) -> Result<Answer, DeskError> {
         Ok(Answer::Account(Box::new(self.describe(account)?)))
     }
 
@@ -265,7 +275,11 @@ impl Desk {
                 addresses: last.map_or_else(Vec::new, |last| last.addresses),
             });
         }
+        let organisation = self.store().organisation(account.id)?;
         Ok(AccountAnswer {
+            tax_id: organisation.tax_id.as_ref().map(ToString::to_string),
+            reverse_charge: organisation.reverse_charge,
+            members: self.members(&organisation)?,
             handle: account.handle.clone(),
             id: account.id,
             class: account.class.into(),

@@ -7,5 +7,6 @@ mod books;
 pub mod client;
 pub mod command;
 pub mod desk;
+mod organisation;
 pub mod socket;
 mod text;

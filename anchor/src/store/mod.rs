@@ -13,6 +13,7 @@ mod anchor_store;
 mod disputes;
 mod engine;
 mod grants;
+mod organisations;
 mod parallel;
 mod postgres;
 mod rows;

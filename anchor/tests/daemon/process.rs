@@ -394,6 +394,32 @@ fn what_is_booked_by_hand_is_corrected_by_its_entry() {
         json(&["account", "commission", "alice", "300"])["commission-bp"],
         300
     );
+    let (code, line) = refused(&run(
+        home.path(),
+        &["account", "tax", "alice", "--id", "DE123456789"],
+    ));
+    assert!(code == 1 && line.contains("for organisations"), "{line}");
+    let (code, line) = refused(&run(home.path(), &["account", "tax", "alice", "--id", "x"]));
+    assert!(code == 2 && line.contains("tax identifier"), "{line}");
+    let yard = ["account", "add", "yard", "--class", "organisation"];
+    stdout(&run(home.path(), &yard));
+    let taxed = json(&[
+        "account",
+        "tax",
+        "yard",
+        "--id",
+        "DE123456789",
+        "--reverse-charge",
+    ]);
+    assert_eq!(
+        (&taxed["tax-id"], &taxed["reverse-charge"]),
+        (&"DE123456789".into(), &true.into())
+    );
+    let member = json(&["account", "member", "yard", "alice", "owner"]);
+    assert_eq!(
+        member["members"],
+        serde_json::json!([{"person": "alice", "role": "owner"}])
+    );
     assert_eq!(json(&["dispute", "list"]), serde_json::json!([]));
     let unknown = [
         "dispute",

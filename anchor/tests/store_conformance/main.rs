@@ -9,6 +9,7 @@
 mod accounts;
 mod holds;
 mod money;
+mod organisations;
 mod quotas;
 mod settling;
 #[path = "../support/mod.rs"]
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         accounts::CHECKS,
         holds::CHECKS,
         money::CHECKS,
+        organisations::CHECKS,
         quotas::CHECKS,
         settling::CHECKS,
     ];

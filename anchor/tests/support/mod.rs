@@ -12,7 +12,10 @@ use std::{path::Path, sync::Arc};
 
 use ed25519_dalek::SigningKey;
 use madang_anchor::{
-    ledger::account::{Account, AccountClass},
+    ledger::{
+        account::{Account, AccountClass},
+        policy::Policy,
+    },
     store::{self, NewAccount, NewDevice, Options, Store, error::StoreError},
 };
 use madang_protocol::{
@@ -68,17 +71,23 @@ pub(crate) enum Place {
 impl Place {
     /// A new store, and its folder, if it has one.
     pub(crate) fn open(&self) -> (Store, Option<TempDir>) {
-        match self {
+        self.open_under(Policy::DEFAULT)
+    }
+
+    /// A new store under the provider's `policy`.
+    pub(crate) fn open_under(&self, policy: Policy) -> (Store, Option<TempDir>) {
+        let (options, dir) = match self {
             Self::Folder => {
                 let dir = TempDir::new().unwrap();
-                (open(dir.path()), Some(dir))
+                (options(dir.path()), Some(dir))
             }
             Self::Database(server) => {
                 let place = store::Place::Postgres(server.database());
-                let options = Options::at(place, NETWORK, issuer());
-                (Store::open(options).unwrap().0, None)
+                (Options::at(place, NETWORK, issuer()), None)
             }
-        }
+        };
+        let options = Options { policy, ..options };
+        (Store::open(options).unwrap().0, dir)
     }
 }
 
@@ -108,9 +117,20 @@ pub(crate) struct Person {
 impl Person {
     /// Creates the account, enrols the device, tops the wallet up.
     pub(crate) fn settle_in(store: &Store, number: u64, won_in: u64, commission_bp: u16) -> Self {
+        Self::settle_in_as(AccountClass::Person, store, number, won_in, commission_bp)
+    }
+
+    /// As [`Self::settle_in`], whatever kind of subscriber it is.
+    pub(crate) fn settle_in_as(
+        class: AccountClass,
+        store: &Store,
+        number: u64,
+        won_in: u64,
+        commission_bp: u16,
+    ) -> Self {
         let account = NewAccount {
             handle: format!("person{number}").parse().unwrap(),
-            class: AccountClass::Person,
+            class,
             commission_bp,
             credit_limit: Amount::ZERO,
             password_hash: Secret("$argon2id$".into()),

@@ -24,6 +24,9 @@ pub enum TaxMode {
     Inclusive,
     /// The tax comes on top of the price.
     Exclusive,
+    /// The price contains a tax that the buyer, an organisation, owes to the state itself: it is left out of what the buyer is debited. Grants
+    /// say so; a network never does.
+    Reverse,
 }
 
 /// The tax on what is bought.
@@ -53,8 +56,24 @@ impl Tax {
     /// The rate of a tax that comes on top of prices, in basis points; 0 where prices contain it.
     pub const fn on_top_bp(self) -> u16 {
         match self.mode {
-            TaxMode::Inclusive => 0,
+            TaxMode::Inclusive | TaxMode::Reverse => 0,
             TaxMode::Exclusive => self.rate_bp,
+        }
+    }
+
+    /// The same tax for a buyer that owes it to the state itself.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self.mode {
+            // What would come on top does not.
+            TaxMode::Exclusive => Self {
+                rate_bp: 0,
+                mode: TaxMode::Exclusive,
+            },
+            TaxMode::Inclusive | TaxMode::Reverse => Self {
+                rate_bp: self.rate_bp,
+                mode: TaxMode::Reverse,
+            },
         }
     }
 
@@ -113,6 +132,7 @@ impl Record for NetworkDescriptor {
     fn check(&self) -> Result<(), Reject> {
         text(&self.name, TITLE_BYTES_MAX)?;
         self.tax.check()?;
+        require(self.tax.mode != TaxMode::Reverse)?;
         require(self.currency.is_valid())?;
         require(!self.issuers.is_empty() && self.issuers.len() <= ISSUER_KEYS_MAX)?;
         require(

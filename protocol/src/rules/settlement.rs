@@ -4,6 +4,8 @@
 //! * R-24 `debit = seller + commission + tax`, always.
 //! * R-25 Tax and commission are rounded down; the commission is a share of the amount without tax; the seller gains what rounding leaves.
 //! * R-26 No part falls when the amount grows, so that no settlement ever takes anything back.
+//! * R-28 Where the charge is reversed nothing goes to the state by way of the provider: the buyer pays the price without its tax, and seller and
+//!   commission get exactly what they get from any other buyer. So nobody is ever debited more than the network's tax says.
 //! * R-27 A budget is money that leaves the wallet: what may be signed for within it is the most whose debit does not exceed it.
 
 use crate::{
@@ -58,6 +60,7 @@ pub fn split(amount: Amount, tax: Tax, commission_bp: u16) -> Result<Split, Reje
             (micros - tax, tax)
         }
         TaxMode::Exclusive => (micros, tax_on_top(amount, tax).micros()),
+        TaxMode::Reverse => (micros - share(micros, rate, whole + rate), 0),
     };
     let commission = share(net, u64::from(commission_bp), whole);
     Ok(Split {
@@ -68,15 +71,29 @@ pub fn split(amount: Amount, tax: Tax, commission_bp: u16) -> Result<Split, Reje
     })
 }
 
-/// What leaves the wallet for `amount`, rounded as [`split`] rounds: the amount and a tax that comes on top; at most [`Amount::MAX`].
+/// What leaves the wallet for `amount`, rounded as [`split`] rounds: the amount and a tax that comes on top, or less a tax that the buyer owes
+/// itself; at most [`Amount::MAX`].
 pub fn debit_of(amount: Amount, tax: Tax) -> Amount {
-    amount.saturating_add(tax_on_top(amount, tax))
+    match tax.mode {
+        TaxMode::Inclusive | TaxMode::Exclusive => amount.saturating_add(tax_on_top(amount, tax)),
+        TaxMode::Reverse => {
+            let (rate, whole) = (u64::from(tax.rate_bp), u64::from(BASIS_POINTS));
+            let own = share(amount.micros(), rate, whole + rate);
+            amount.saturating_sub(Amount::from_micros(own))
+        }
+    }
 }
 
 /// the most that may be signed for while no more than `debit_max` leaves the wallet: one base unit more would take more.
 pub fn amount_within(debit_max: Amount, tax: Tax) -> Amount {
     match tax.mode {
         TaxMode::Inclusive => debit_max,
+        TaxMode::Reverse => {
+            // `n − floor(n × rate ÷ (whole + rate))` is `n × whole ÷ (whole + rate)` rounded up.
+            let (rate, whole) = (u128::from(tax.rate_bp), u128::from(BASIS_POINTS));
+            let within = u128::from(debit_max.micros()) * (whole + rate) / whole;
+            u64::try_from(within).map_or(Amount::MAX, Amount::from_micros)
+        }
         TaxMode::Exclusive => {
             // The largest `n` with `floor(n × (whole + rate) ÷ whole) ≤ debit_max`.
             let (rate, whole) = (u128::from(tax.rate_bp), u128::from(BASIS_POINTS));
@@ -108,6 +125,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn any_mode() -> impl Strategy<Value = TaxMode> {
+        prop_oneof![
+            Just(TaxMode::Inclusive),
+            Just(TaxMode::Exclusive),
+            Just(TaxMode::Reverse)
+        ]
+    }
 
     fn tax(rate_bp: u16, exclusive: bool) -> Tax {
         let mode = if exclusive {
@@ -167,6 +192,11 @@ mod tests {
         assert_eq!(within(10, 1_000, true), 9);
         assert_eq!(within(1, 10_000, true), 0);
         assert_eq!(within(u64::MAX, 0, true), u64::MAX);
+        let reversed =
+            |most| amount_within(Amount::from_micros(most), tax(1_000, false).reversed());
+        // 1,100 with 10 % inside costs an organisation 1,000.
+        assert_eq!(reversed(1_000).micros(), 1_100);
+        assert_eq!(reversed(u64::MAX), Amount::MAX);
     }
 
     proptest! {
@@ -175,10 +205,11 @@ mod tests {
             most in prop_oneof![0..10_000_u64, 0..GRANT_AMOUNT_MAX.micros()],
             rate_bp in 0..=BASIS_POINTS,
             commission_bp in 0..=BASIS_POINTS,
-            exclusive: bool,
+            mode in any_mode(),
         ) {
-            let (most, rate) = (Amount::from_micros(most), tax(rate_bp, exclusive));
-            let within = amount_within(most, rate);
+            let (most, rate) = (Amount::from_micros(most), Tax { rate_bp, mode });
+            // No grant allows more, whatever the budget is.
+            let within = amount_within(most, rate).min(GRANT_AMOUNT_MAX);
             let split_of = |amount| split(amount, rate, commission_bp).unwrap().debit;
             prop_assert_eq!(debit_of(within, rate), split_of(within));
             prop_assert!(split_of(within) <= most);
@@ -193,10 +224,10 @@ mod tests {
             step in prop_oneof![0..4_u64, 0..1_000_000_u64],
             rate_bp in 0..=BASIS_POINTS,
             commission_bp in 0..=BASIS_POINTS,
-            exclusive: bool,
+            mode in any_mode(),
         ) {
             let after = (amount + step).min(GRANT_AMOUNT_MAX.micros());
-            let rate = tax(rate_bp, exclusive);
+            let rate = Tax { rate_bp, mode };
             let before = split(Amount::from_micros(amount), rate, commission_bp).unwrap();
             let after = split(Amount::from_micros(after), rate, commission_bp).unwrap();
             for split in [before, after] {
@@ -205,6 +236,24 @@ mod tests {
             }
             prop_assert!(after.since(&before).is_some());
             prop_assert!(hold_for(Amount::from_micros(amount), rate).unwrap() >= before.debit);
+        }
+
+        #[test]
+        fn r_28_a_reversed_charge_costs_the_buyer_the_tax_less_and_nobody_else_anything(
+            amount in prop_oneof![0..10_000_u64, 0..GRANT_AMOUNT_MAX.micros()],
+            rate_bp in 0..=BASIS_POINTS,
+            commission_bp in 0..=BASIS_POINTS,
+            exclusive: bool,
+        ) {
+            let (amount, taxed) = (Amount::from_micros(amount), tax(rate_bp, exclusive));
+            let whole = split(amount, taxed, commission_bp).unwrap();
+            let reversed = split(amount, taxed.reversed(), commission_bp).unwrap();
+            prop_assert_eq!((reversed.seller, reversed.commission), (whole.seller, whole.commission));
+            prop_assert_eq!(reversed.tax, Amount::ZERO);
+            prop_assert_eq!(reversed.debit.checked_add(whole.tax), Some(whole.debit));
+            prop_assert_eq!(debit_of(amount, taxed.reversed()), reversed.debit);
+            prop_assert!(debit_of(amount, taxed.reversed()) <= debit_of(amount, taxed));
+            prop_assert_eq!(taxed.reversed().reversed(), taxed.reversed());
         }
     }
 }
