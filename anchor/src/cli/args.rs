@@ -46,6 +46,9 @@ pub(super) enum Sub {
     /// The books
     #[command(subcommand)]
     Ledger(LedgerSub),
+    /// Where accounts and money are kept
+    #[command(subcommand)]
+    Store(StoreSub),
     /// How it goes
     Status(Output),
 }
@@ -296,6 +299,18 @@ pub(super) enum DeviceSub {
 pub(super) enum LedgerSub {
     /// Check that the books balance and every hold is covered
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreSub {
+    /// Copy everything from the home folder into an empty PostgreSQL database and prove that it is the same; the anchor is stopped meanwhile
+    Copy {
+        /// postgres://USER:PASSWORD@HOST/NAME
+        database: String,
+        /// The anchor's name among those that will share the database
+        #[arg(long, value_name = "NAME")]
+        instance: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -3,6 +3,7 @@
 mod args;
 mod background;
 mod books;
+mod copy;
 mod operate;
 mod print;
 mod serve;

@@ -234,21 +234,26 @@ fn generate() -> Result<Secret, Failure> {
 
 /// Asks the anchor that runs in `home`, or does it on the store at rest.
 pub(super) fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
-    block_on(async {
+    let answered = block_on(async {
         let connected = client::connect(&home.socket())
             .await
             .context("reach the running anchor")?;
-        if let Some(stream) = connected {
-            return client::ask(stream, command).await.map_err(|error| {
-                let is_mistake = matches!(
-                    &error,
-                    ClientError::Refused { reject: Some(reject), .. } if is_mistake(*reject)
-                );
-                of(error.into(), is_mistake)
-            });
-        }
-        at_rest(home, command.clone())
-    })
+        let Some(stream) = connected else {
+            return Ok(None);
+        };
+        let answer = client::ask(stream, command).await.map_err(|error| {
+            let is_mistake = matches!(
+                &error,
+                ClientError::Refused { reject: Some(reject), .. } if is_mistake(*reject)
+            );
+            of(error.into(), is_mistake)
+        });
+        answer.map(Some)
+    })?;
+    match answered {
+        Some(answer) => Ok(answer),
+        None => at_rest(home, command.clone()),
+    }
 }
 
 /// Runs what waits for a socket.
@@ -260,16 +265,21 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
         .block_on(work)
 }
 
-fn at_rest(home: &Home, command: Command) -> Result<Answer, Failure> {
+/// Opens the store at rest: nobody else has it meanwhile.
+pub(super) fn opened(home: &Home) -> Result<Opened, Failure> {
     let raw = configured(home, RawConfig::default())?;
     let config = Config::check(home.clone(), raw).map_err(|error| Failure::of_config(&error))?;
-    let opened = Opened::open(&config).map_err(|error| {
+    Opened::open(&config).map_err(|error| {
         if error.is_mistake() {
             Failure::Mistake(error.to_string())
         } else {
             Failure::Failed(error.into())
         }
-    })?;
+    })
+}
+
+fn at_rest(home: &Home, command: Command) -> Result<Answer, Failure> {
+    let opened = opened(home)?;
     let store = opened.store.clone();
     let done = Desk::at_rest(opened, Clock::system()).execute(command);
     store.close().context("close the store")?;

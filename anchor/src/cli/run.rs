@@ -5,8 +5,8 @@ use std::{ffi::OsString, io::Write as _, process::ExitCode};
 use clap::{Parser as _, error::ErrorKind};
 
 use super::{
-    args::{Cli, Sub},
-    background, books, operate, serve,
+    args::{Cli, StoreSub, Sub},
+    background, books, copy, operate, serve,
 };
 use crate::{
     config::{ConfigError, raw::RawConfig},
@@ -50,6 +50,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Sub::Dispute(sub) => books::dispute(&home, sub),
             Sub::Device(sub) => operate::device(&home, sub),
             Sub::Ledger(sub) => operate::ledger(&home, &sub),
+            Sub::Store(StoreSub::Copy { database, instance }) => {
+                copy::copy(&home, database, instance)
+            }
             Sub::Status(output) => operate::status(&home, output),
         },
         Err(failure) => Err(failure),

@@ -188,7 +188,8 @@ impl Config {
     }
 }
 
-fn database(
+/// The database that is named so, if one is.
+pub(crate) fn database(
     store: Option<String>,
     instance: Option<String>,
 ) -> Result<Option<PostgresOptions>, ConfigError> {

@@ -5,5 +5,6 @@ mod limits;
 pub mod raw;
 mod units;
 
+pub(crate) use checked::database;
 pub use checked::{Config, ConfigError, Exposure, NetworkWish, TlsFiles};
 pub use limits::Limits;

@@ -80,7 +80,7 @@ pub struct Done<T = ()> {
 
 /// The anchor's store. Shared by reference between threads.
 pub struct Store {
-    engine: Engine,
+    pub(super) engine: Engine,
     pub(super) network: NetworkId,
     pub(super) issuer: Arc<SigningKey>,
     pub(super) trust: Trust,

@@ -10,6 +10,7 @@ pub mod error;
 
 mod accounts;
 mod anchor_store;
+mod copy;
 mod disputes;
 mod engine;
 mod grants;
@@ -23,5 +24,6 @@ mod wallets;
 
 pub use accounts::{Authorised, NewAccount, NewDevice};
 pub use anchor_store::{Done, Options, Place, Store};
+pub use copy::{Copied, CopyError};
 pub use postgres::{PostgresError, PostgresOptions};
 pub use wallets::{Money, NewAdjustment};

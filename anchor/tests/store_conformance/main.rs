@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod copies;
 mod holds;
 mod money;
 mod organisations;
@@ -68,6 +69,17 @@ fn main() -> ExitCode {
         });
         trials.push(trial.with_ignored_flag(server.is_none()));
     }
+    let on = server.clone();
+    let copies = Trial::test(
+        "postgres::a_folders_store_becomes_a_database_that_goes_on_from_it",
+        move || {
+            copies::a_folders_store_becomes_a_database_that_goes_on_from_it(
+                &on.ok_or("no server")?,
+            );
+            Ok(())
+        },
+    );
+    trials.push(copies.with_ignored_flag(server.is_none()));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if server.is_none() && !arguments.list {
         eprintln!("left out: what PostgreSQL must do, since {why}");

@@ -18,6 +18,9 @@ pub enum PostgresError {
         "the database holds another network's accounts; name its own anchor's home, or another database"
     )]
     OtherNetwork,
+    /// It is not empty.
+    #[error("the database holds accounts already; name an empty one")]
+    NotEmpty,
     /// Another process has this name.
     #[error(
         "an anchor named {0} is running on this database already; give each a name of its own with --instance"
@@ -60,6 +63,7 @@ impl PostgresError {
             Self::Database(error) => error.as_db_error().is_some(),
             Self::Newer
             | Self::OtherNetwork
+            | Self::NotEmpty
             | Self::Busy(_)
             | Self::InstancesTooMany
             | Self::Foreign

@@ -190,6 +190,12 @@ fn write(
     changed: &Overlay,
     events: &[(ChainHead, Payload)],
 ) -> Result<(), PostgresError> {
+    write_rows(link, changed)?;
+    write_events(link, events)
+}
+
+/// Writes and deletes rows.
+pub(super) fn write_rows(link: &mut Link, changed: &Overlay) -> Result<(), PostgresError> {
     let (mut tables, mut keys, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     let (mut gone_tables, mut gone_keys) = (Vec::new(), Vec::new());
     for ((table, key), row) in changed.iter() {
@@ -217,6 +223,14 @@ fn write(
             &[&gone_tables, &gone_keys],
         )?;
     }
+    Ok(())
+}
+
+/// Writes events, which are of one instance.
+pub(super) fn write_events(
+    link: &mut Link,
+    events: &[(ChainHead, Payload)],
+) -> Result<(), PostgresError> {
     let heads = events.iter().map(|(head, _)| head);
     let entries: Vec<i64> = heads.clone().map(|head| head.entry).collect();
     let links: Vec<i64> = heads.clone().map(|head| head.link).collect();

@@ -7,6 +7,7 @@
 //! * [`group`]: commands of many threads that share one transaction.
 //! * [`engine`]: reads and commits, and what is tried again.
 //! * [`chain`]: the hash chain over what this instance has written.
+//! * [`import`]: a folder's store as the beginning of a database.
 //! * [`connect`]: where the database is, and whose turn an instance's name is.
 
 mod chain;
@@ -14,6 +15,7 @@ mod connect;
 mod engine;
 mod error;
 mod group;
+mod import;
 mod link;
 mod overlay;
 mod schema;
@@ -22,4 +24,5 @@ mod view;
 pub use connect::PostgresOptions;
 pub(super) use engine::Postgres;
 pub use error::PostgresError;
+pub(super) use import::Import;
 pub(super) use view::PgView;

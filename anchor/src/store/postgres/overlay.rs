@@ -26,6 +26,11 @@ impl Overlay {
         self.rows.insert(place, row);
     }
 
+    /// How many changes there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Takes over what `later` has changed.
     pub(super) fn absorb(&mut self, later: Self) {
         self.rows.extend(later.rows);

@@ -137,10 +137,8 @@ impl<'a> PgView<'a> {
     /// Whose row of the provider's own balances a key means here.
     fn place(&self, table: Table, key: &[u8]) -> Place {
         match self.shared {
-            Shared::Own(shard) if is_shared(table, key) => {
-                (table as u8, [key, &shard.to_be_bytes()].concat())
-            }
-            Shared::Own(_) | Shared::Summed => (table as u8, key.to_vec()),
+            Shared::Own(shard) => own_place(shard, table, key),
+            Shared::Summed => (table as u8, key.to_vec()),
         }
     }
 
@@ -276,6 +274,15 @@ impl Tables for Changing<'_> {
 /// As the store's commands see it.
 pub(super) fn seen<'a>(view: &'a PgView<'a>) -> Seen<'a> {
     Seen::Postgres(view)
+}
+
+/// Where a row stands for the instance with this shard.
+pub(super) fn own_place(shard: i16, table: Table, key: &[u8]) -> Place {
+    if is_shared(table, key) {
+        (table as u8, [key, &shard.to_be_bytes()].concat())
+    } else {
+        (table as u8, key.to_vec())
+    }
 }
 
 fn is_shared(table: Table, key: &[u8]) -> bool {
