@@ -137,6 +137,16 @@ pub fn authorised(view: &impl View, key: &PublicKey) -> Result<(Account, Device)
     Ok((account, device))
 }
 
+/// These devices and their accounts will be looked at.
+pub(super) fn expect_authorised(view: &impl View, keys: &[&PublicKey]) -> Result<(), Fault> {
+    view.expect(Table::Device, keys.iter().map(|key| key.as_bytes()))?;
+    let mut accounts = Vec::with_capacity(keys.len());
+    for key in keys {
+        accounts.extend(get(view, key)?.map(|device| device.account));
+    }
+    view.expect(Table::Account, accounts.iter().map(AccountId::as_bytes))
+}
+
 /// The device, if it is there.
 pub fn get(view: &impl View, key: &PublicKey) -> Result<Option<Device>, Fault> {
     view.get(Table::Device, key.as_bytes())?

@@ -122,6 +122,9 @@ pub fn decide(
             Reject::RECORD_FROM_FUTURE.into()
         });
     }
+    view.expect(Table::Spending, [request.device.as_bytes()].into_iter())?;
+    view.expect(Table::Tariff, [ask.tariff.as_bytes()].into_iter())?;
+    device::expect_authorised(view, &[&request.device, &ask.seller_key])?;
     let (buyer, _) = device::authorised(view, &request.device)?;
     let (seller, _) = device::authorised(view, &ask.seller_key)?;
     if buyer.id == seller.id {

@@ -1,4 +1,4 @@
-//! Many threads move money while their process, and the database, are killed again and again: no acknowledged operation is lost, none is done twice,
+//! Many threads, and on PostgreSQL three anchors, move money while their processes, and the database, are killed again and again: no acknowledged operation is lost, none is done twice,
 //! and no balance is ever below its limit. After Jepsen's bank test; on each engine, PostgreSQL where its server is installed.
 //!
 //! `MADANG_BANK_OPERATIONS` says how many operations each engine does: 1,000,000 for a release, 50,000 in CI, 5,000 where nothing is said.
@@ -25,11 +25,16 @@ use watch::Watch;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, role, place, seed, from, until] = words.as_slice()
+    if let [_, role, place, seat, seed, from, until] = words.as_slice()
         && role == "teller"
     {
         let number = |word: &String| word.parse::<u64>().unwrap();
-        teller::run(place, number(seed), number(from)..number(until));
+        teller::run(
+            place,
+            number(seat),
+            number(seed),
+            number(from)..number(until),
+        );
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::from_args();

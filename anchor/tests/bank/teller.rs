@@ -1,6 +1,7 @@
 //! The process that is killed: it does operations with many threads, and says each one that is done.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
@@ -17,14 +18,20 @@ use crate::{
     town::{open, people},
 };
 
+/// Anchors that share a database.
+pub(crate) const SEATS: u64 = 3;
 /// Threads that ask at once.
 const THREADS: u64 = 16;
 const MIB: u64 = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Does the operations of these numbers. What is said ends with the line: a killed process may leave half of one.
-pub(crate) fn run(place: &str, seed: u64, numbers: Range<u64>) {
-    let store = open(place);
+/// Does the operations of these numbers that are this seat's, but those that standard input names: they were acknowledged, and are not asked for again. What is said ends with the line: a killed process may leave half of one.
+pub(crate) fn run(place: &str, seat: u64, seed: u64, numbers: Range<u64>) {
+    let known: BTreeSet<u64> = std::io::stdin()
+        .lines()
+        .map(|line| line.unwrap().parse().unwrap())
+        .collect();
+    let store = open(place, seat);
     let people = people(&store);
     let next = AtomicU64::new(numbers.start);
     thread::scope(|scope| {
@@ -34,6 +41,10 @@ pub(crate) fn run(place: &str, seed: u64, numbers: Range<u64>) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= numbers.end {
                         return;
+                    }
+                    let is_mine = place.starts_with("folder:") || number % SEATS == seat;
+                    if !is_mine || known.contains(&number) {
+                        continue;
                     }
                     let operation = Operation::of(seed, number);
                     let said = done(&store, &people, number, operation);

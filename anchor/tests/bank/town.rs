@@ -1,8 +1,13 @@
 //! The people of the bank, in a store that may know them already.
 
+use std::{thread, time::Duration};
+
 use madang_anchor::{
     ledger::account::AccountClass,
-    store::{self, NewAccount, NewDevice, Options, PostgresOptions, Store},
+    store::{
+        self, NewAccount, NewDevice, Options, PostgresError, PostgresOptions, Store,
+        error::{StoreError, StoreOpenError},
+    },
 };
 use madang_protocol::{
     amount::Amount,
@@ -19,27 +24,48 @@ use crate::{
 /// The provider's share, in basis points.
 pub(crate) const COMMISSION_BP: u16 = 500;
 
-/// Opens the store that `place` names: `folder:DIR`, or the words that connect to a database.
-pub(crate) fn open(place: &str) -> Store {
+/// Opens the store that `place` names: `folder:DIR`, or the words that connect to a database, as one of several anchors there.
+pub(crate) fn open(place: &str, seat: u64) -> Store {
     let options = match place.strip_prefix("folder:") {
         Some(dir) => options(dir.as_ref()),
         None => {
-            let database: PostgresOptions = place.parse().unwrap();
+            let mut database: PostgresOptions = place.parse().unwrap();
+            database.instance = format!("anchor{seat}");
             Options::at(store::Place::Postgres(database), NETWORK, issuer())
         }
     };
-    Store::open(options).unwrap().0
+    loop {
+        match Store::open(options.clone()) {
+            Ok((store, _)) => return store,
+            // The server is being started again.
+            Err(StoreOpenError::Postgres(PostgresError::Database(_))) => thread::sleep(PAUSE),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
+
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Everybody, in the order of their numbers; whoever is new is added.
 pub(crate) fn people(store: &Store) -> Vec<Person> {
     (0..PEOPLE).map(|number| person(store, number)).collect()
 }
 
+/// What a server that is being started again says when it is there.
+fn at_last<T>(mut ask: impl FnMut() -> Result<T, StoreError>) -> T {
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(StoreError::Failed(_)) => thread::sleep(PAUSE),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 fn person(store: &Store, number: usize) -> Person {
     let handle: Handle = format!("person{number}").parse().unwrap();
     let key = key(number as u64);
-    let known = store.account_by_handle(&handle).unwrap();
+    let known = at_last(|| store.account_by_handle(&handle));
     let account = known.unwrap_or_else(|| {
         let account = NewAccount {
             handle,
@@ -48,7 +74,7 @@ fn person(store: &Store, number: usize) -> Person {
             credit_limit: Amount::ZERO,
             password_hash: Secret("$argon2id$".into()),
         };
-        store.create_account(account, START).unwrap().value
+        at_last(|| store.create_account(account.clone(), START)).value
     });
     let device = NewDevice {
         account: account.id,
@@ -56,6 +82,6 @@ fn person(store: &Store, number: usize) -> Person {
         label: "pc".into(),
         role: Role::Subscriber,
     };
-    store.enrol_device(device, START).unwrap();
+    at_last(|| store.enrol_device(device.clone(), START));
     Person { account, key }
 }

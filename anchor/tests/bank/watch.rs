@@ -1,16 +1,19 @@
-//! Starts tellers, kills them and the database, and compares what was acknowledged with the books.
+//! Starts tellers, one in a folder and three on a database, kills them and the database, and compares what was acknowledged with the books.
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
+    ops::Range,
     path::Path,
-    process::{Command, Stdio},
-    sync::Arc,
+    process::{Child, Command, Stdio},
+    sync::{Arc, mpsc},
+    thread,
 };
 
 use crate::{
     operation::{Operation, PEOPLE},
     support::{database::Server, won},
+    teller::SEATS,
     town::{COMMISSION_BP, open, people},
 };
 
@@ -43,6 +46,9 @@ impl Watch {
 
     /// Has so many operations done, and looks at the books.
     pub(crate) fn over(&self, operations: u64) {
+        let store = open(&self.place, 0);
+        people(&store);
+        store.close().unwrap();
         let mut outcomes: BTreeMap<u64, bool> = BTreeMap::new();
         for life in 0..=KILLS {
             let from = first_unknown(&outcomes);
@@ -57,44 +63,68 @@ impl Watch {
         self.compare(&outcomes);
     }
 
-    /// One teller's life: it is killed when it has acknowledged as far as `until`, and the server in every second one a little before.
-    fn live(&self, numbers: std::ops::Range<u64>, until: u64, outcomes: &mut BTreeMap<u64, bool>) {
-        let mut teller = Command::new(std::env::current_exe().unwrap())
-            .args(["teller", &self.place, &SEED.to_string()])
-            .args([numbers.start.to_string(), numbers.end.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(teller.stdout.take().unwrap());
+    /// The lives of some tellers: all are killed when one has acknowledged as far as `until`, and the server half-way.
+    fn live(&self, numbers: Range<u64>, until: u64, outcomes: &mut BTreeMap<u64, bool>) {
+        let seats = if self.server.is_some() { SEATS } else { 1 };
+        let mut tellers: Vec<Child> = (0..seats)
+            .map(|seat| self.teller(seat, &numbers, outcomes))
+            .collect();
+        let (sender, said) = mpsc::channel();
+        for teller in &mut tellers {
+            let (sender, out) = (sender.clone(), teller.stdout.take().unwrap());
+            thread::spawn(move || {
+                for line in BufReader::new(out).lines() {
+                    sender.send(line.unwrap()).unwrap();
+                }
+            });
+        }
+        drop(sender);
         let middle = numbers.start.midpoint(until);
         let mut is_restarted = self.server.is_none();
-        for line in said.lines() {
-            let line = line.unwrap();
+        for line in said {
             let Some(line) = line.strip_suffix(';') else {
-                break;
+                continue;
             };
             let (number, outcome) = line.split_once(' ').unwrap();
             let number: u64 = number.parse().unwrap();
             let is_done = outcome == "done";
-            let before = outcomes.insert(number, is_done);
-            assert!(
-                before.is_none_or(|before| before == is_done || !before),
-                "{number} was {before:?}"
+            assert_eq!(
+                outcomes.insert(number, is_done),
+                None,
+                "{number} was done before"
             );
             if !is_restarted && number >= middle {
                 is_restarted = true;
                 self.server.as_ref().unwrap().restart_immediately();
             }
             if number >= until {
-                teller.kill().unwrap();
+                tellers.iter_mut().for_each(|teller| teller.kill().unwrap());
             }
         }
-        let status = teller.wait().unwrap();
-        assert!(
-            status.code().is_none_or(|code| code == 0),
-            "a teller failed: {status}"
-        );
+        for mut teller in tellers {
+            let status = teller.wait().unwrap();
+            let is_well = status.code().is_none_or(|code| code == 0);
+            assert!(is_well, "a teller failed: {status}");
+        }
+    }
+
+    fn teller(&self, seat: u64, numbers: &Range<u64>, outcomes: &BTreeMap<u64, bool>) -> Child {
+        let program = std::env::current_exe().unwrap();
+        let known: String = outcomes
+            .range(numbers.clone())
+            .map(|(number, _)| format!("{number}\n"))
+            .collect();
+        let numbers = [SEED, numbers.start, numbers.end].map(|number| number.to_string());
+        let mut teller = Command::new(program)
+            .args(["teller", &self.place, &seat.to_string()])
+            .args(numbers)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = teller.stdin.take().unwrap();
+        input.write_all(known.as_bytes()).unwrap();
+        teller
     }
 
     fn compare(&self, outcomes: &BTreeMap<u64, bool>) {
@@ -133,7 +163,7 @@ impl Watch {
             came_in > 0 && bought > 0,
             "{came_in} came in, {bought} bought"
         );
-        let store = open(&self.place);
+        let store = open(&self.place, 0);
         store.verify_all().unwrap();
         for (number, person) in people(&store).iter().enumerate() {
             let wallet = store.wallet(person.id()).unwrap();

@@ -16,7 +16,7 @@ use super::{
     chain::ChainHead,
     connect::PostgresOptions,
     error::PostgresError,
-    group::{End, Group, Outcome},
+    group::{End, Finished, Group, Outcome},
     link::Link,
     overlay::Overlay,
     view::{PgView, Reading, Shared, ask, seen},
@@ -31,6 +31,8 @@ use crate::{
 
 /// Commands in one transaction: what waits for its fsync, and is tried again together, stays small.
 const MEMBERS_MAX: usize = 64;
+/// After meeting others, an instance's next so many groups go by the lane.
+const LANE_GROUPS: u32 = 32;
 /// Connections that are kept for reads.
 const READERS_KEPT_MAX: usize = 8;
 /// A command that others were faster than is tried again for this long.
@@ -51,6 +53,8 @@ pub(in crate::store) struct Postgres {
 struct Writer {
     state: WriterState,
     head: ChainHead,
+    /// Groups that still go by the lane, since one has met others.
+    in_lane: u32,
 }
 
 enum WriterState {
@@ -89,6 +93,7 @@ impl Postgres {
             writer: FairMutex::new(Writer {
                 state: WriterState::Idle(Box::new(link)),
                 head,
+                in_lane: 0,
             }),
             readers: Mutex::new(Readers {
                 idle: Vec::new(),
@@ -171,7 +176,7 @@ impl Postgres {
         if let WriterState::Open(group) = std::mem::replace(&mut writer.state, WriterState::Closed)
         {
             let before = writer.head;
-            let _ = group.finish(before);
+            group.finish(before);
         }
         drop(writer);
         let mut readers = self.readers.lock();
@@ -192,6 +197,9 @@ impl Postgres {
             && let Some(error) = cause.downcast_ref::<PostgresError>()
         {
             let error = error.clone();
+            if error.is_conflict() {
+                writer.in_lane = LANE_GROUPS;
+            }
             // PostgreSQL takes nothing more in a transaction that has failed.
             writer.state = match group.abort(error.clone()) {
                 Some(link) => WriterState::Idle(Box::new(link)),
@@ -225,7 +233,11 @@ impl Postgres {
                 link
             }
         };
-        Ok(Box::new(Group::begin(link, writer.head)?))
+        Ok(Box::new(Group::begin(
+            link,
+            writer.head,
+            writer.in_lane > 0,
+        )?))
     }
 
     /// The first member of a group ends it, once those who waited meanwhile have joined.
@@ -289,8 +301,17 @@ impl Postgres {
 
 impl Writer {
     fn end(&mut self, group: Group) {
-        let (link, head) = group.finish(self.head);
+        let Finished {
+            link,
+            head,
+            met_others,
+        } = group.finish(self.head);
         self.head = head;
+        self.in_lane = if met_others {
+            LANE_GROUPS
+        } else {
+            self.in_lane.saturating_sub(1)
+        };
         self.state = link.map_or(WriterState::Lost, |link| WriterState::Idle(Box::new(link)));
     }
 }
@@ -313,7 +334,7 @@ impl Tries {
     fn again_after(&mut self, error: PostgresError) -> Result<(), StoreError> {
         let is_over = self.since.elapsed() >= TRY_FOR;
         let is_of_no_use =
-            error.is_answer() && !error.is_conflict() && !matches!(error, PostgresError::Contended);
+            !error.is_lost() && !error.is_conflict() && !matches!(error, PostgresError::Contended);
         if is_over || is_of_no_use {
             return Err(error.into());
         }

@@ -1,6 +1,6 @@
 //! Why the database does not do what it is asked.
 
-use std::sync::Arc;
+use std::{error::Error as _, io, sync::Arc};
 
 use postgres::error::SqlState;
 
@@ -57,20 +57,25 @@ impl PostgresError {
         })
     }
 
-    /// Whether the database has said so itself: then what it was asked for was not done.
-    pub(super) fn is_answer(&self) -> bool {
-        match self {
-            Self::Database(error) => error.as_db_error().is_some(),
-            Self::Newer
-            | Self::OtherNetwork
-            | Self::NotEmpty
-            | Self::Busy(_)
-            | Self::InstancesTooMany
-            | Self::Foreign
-            | Self::Contended
-            | Self::Closed => true,
-        }
+    /// Whether the connection was lost, or the server goes away or is not there yet: what it was asked for last may have been done or not.
+    pub(super) fn is_lost(&self) -> bool {
+        let Self::Database(error) = self else {
+            return false;
+        };
+        let is_broken = || {
+            error
+                .source()
+                .is_some_and(|source| source.is::<io::Error>())
+        };
+        error.is_closed() || error.code().map_or_else(is_broken, is_away)
     }
+}
+
+/// Connection exceptions, operator intervention, insufficient resources (PostgreSQL's classes 08, 57 and 53).
+fn is_away(code: &SqlState) -> bool {
+    ["08", "57P", "53"]
+        .iter()
+        .any(|class| code.code().starts_with(class))
 }
 
 impl From<postgres::Error> for PostgresError {

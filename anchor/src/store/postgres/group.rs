@@ -1,6 +1,10 @@
 //! Commands of many threads that share one transaction: each sees what those before it did, and all are written and made durable at once.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use madang_journal::Payload;
 use parking_lot::{Condvar, Mutex};
@@ -69,13 +73,25 @@ pub(super) struct Group {
     changed: Overlay,
     events: Vec<(ChainHead, Payload)>,
     head: ChainHead,
+    in_lane: bool,
+    /// Entries that were drawn and not used.
+    drawn: VecDeque<i64>,
     pub(super) members: usize,
     telling: Telling,
 }
 
 impl Group {
-    /// Begins a transaction on `link`, whose chain ends at `head`.
-    pub(super) fn begin(mut link: Link, head: ChainHead) -> Result<Self, PostgresError> {
+    /// Begins a transaction on `link`, whose chain ends at `head`. In the lane it runs alone with others in the lane, of all instances: what was in
+    /// their way once is not again.
+    pub(super) fn begin(
+        mut link: Link,
+        head: ChainHead,
+        in_lane: bool,
+    ) -> Result<Self, PostgresError> {
+        if in_lane {
+            // Before the transaction: what it sees is what holds when its turn has come.
+            link.query("SELECT pg_advisory_lock($1)", &[&LANE])?;
+        }
         link.run("BEGIN ISOLATION LEVEL SERIALIZABLE")?;
         let known = HashMap::new();
         Ok(Self {
@@ -83,6 +99,8 @@ impl Group {
             changed: Overlay::default(),
             events: Vec::new(),
             head,
+            in_lane,
+            drawn: VecDeque::new(),
             members: 0,
             telling: Telling(Arc::default()),
         })
@@ -107,7 +125,7 @@ impl Group {
             let entry = u64::try_from(self.head.entry).unwrap_or(0);
             return Ok(Committed { answer, entry });
         };
-        // After everything was read: whoever reads what this writes draws a higher one.
+        // In this transaction: whoever reads what it writes begins later, and draws a higher one.
         let entry = self.draw_entry().map_err(super::view::fault)?;
         let number = u64::try_from(entry).unwrap_or(0);
         let changed = ask(&self.reading, &self.changed, shared, |view| {
@@ -124,8 +142,8 @@ impl Group {
         })
     }
 
-    /// Writes everything and makes it durable. Gives the connection back, unless it is of no use any more, with the chain's end that holds then.
-    pub(super) fn finish(self, before: ChainHead) -> (Option<Link>, ChainHead) {
+    /// Writes everything and makes it durable.
+    pub(super) fn finish(self, before: ChainHead) -> Finished {
         let Reading { mut link, .. } = self.reading.into_inner();
         let written = if self.events.is_empty() {
             link.run("ROLLBACK")
@@ -138,32 +156,54 @@ impl Group {
             Err(error) => end_of(error),
         };
         let is_done = matches!(end, End::Done);
+        let met_others = matches!(end, End::Again);
         self.telling.0.tell(end);
-        if is_done {
-            (Some(link), self.head)
-        } else {
-            (reset(link), before)
+        let link = if is_done { Some(link) } else { reset(link) };
+        Finished {
+            link: leave_lane(link, self.in_lane),
+            head: if is_done { self.head } else { before },
+            met_others,
         }
     }
 
     /// Undoes everything, since `error` came in between.
     pub(super) fn abort(self, error: PostgresError) -> Option<Link> {
         self.telling.0.tell(end_of(error));
-        reset(self.reading.into_inner().link)
+        leave_lane(reset(self.reading.into_inner().link), self.in_lane)
     }
 
-    fn draw_entry(&self) -> Result<i64, PostgresError> {
-        let mut reading = self.reading.borrow_mut();
-        let drawn = reading.link.query("SELECT nextval('madang_entry')", &[])?;
-        let drawn = drawn.first().ok_or(PostgresError::Foreign)?;
-        Ok(drawn.try_get(0)?)
+    fn draw_entry(&mut self) -> Result<i64, PostgresError> {
+        if let Some(entry) = self.drawn.pop_front() {
+            return Ok(entry);
+        }
+        // As many again as there are members already: those who wait are as many, by and by.
+        let count = i64::try_from(self.members).unwrap_or(1);
+        let drawn = self.reading.get_mut().link.query(
+            "SELECT nextval('madang_entry') FROM generate_series(1::bigint, $1::bigint)",
+            &[&count],
+        )?;
+        for row in &drawn {
+            self.drawn.push_back(row.try_get(0)?);
+        }
+        self.drawn.make_contiguous().sort_unstable();
+        self.drawn.pop_front().ok_or(PostgresError::Foreign)
     }
+}
+
+/// What a group leaves behind.
+pub(super) struct Finished {
+    /// The connection, unless it is of no use any more.
+    pub(super) link: Option<Link>,
+    /// Where the chain ends.
+    pub(super) head: ChainHead,
+    /// Whether others were faster.
+    pub(super) met_others: bool,
 }
 
 /// The end of a transaction that was not asked to commit yet.
 fn end_of(error: PostgresError) -> End {
     // A lost connection has undone it, and the next one may be better.
-    if error.is_conflict() || !error.is_answer() {
+    if error.is_conflict() || error.is_lost() {
         End::Again
     } else {
         End::Failed(error)
@@ -174,8 +214,8 @@ fn commit(link: &mut Link) -> End {
     match link.run("COMMIT") {
         Ok(()) => End::Done,
         Err(error) if error.is_conflict() => End::Again,
-        Err(error) if error.is_answer() => End::Failed(error),
-        Err(error) => End::Unknown(error),
+        Err(error) if error.is_lost() => End::Unknown(error),
+        Err(error) => End::Failed(error),
     }
 }
 
@@ -184,6 +224,19 @@ fn reset(mut link: Link) -> Option<Link> {
     let _ = link.run("ROLLBACK");
     (!link.is_closed()).then_some(link)
 }
+
+fn leave_lane(link: Option<Link>, in_lane: bool) -> Option<Link> {
+    let mut link = link?;
+    let left = !in_lane
+        || link
+            .query("SELECT pg_advisory_unlock($1)", &[&LANE])
+            .is_ok();
+    // A lost connection has left it.
+    left.then_some(link)
+}
+
+/// Names the lane among the database's locks.
+const LANE: i64 = 0x6c61_6e65;
 
 fn write(
     link: &mut Link,
