@@ -125,6 +125,8 @@ pub struct BillLine {
     pub free: Vec<Quota>,
     /// What the counters cost.
     pub amount: Amount,
+    /// What of that was given back. What follows is what became of the rest.
+    pub refunded: Amount,
     /// What the buyer paid: seller's share, commission and tax together.
     pub debit: Amount,
     /// What the seller earned.

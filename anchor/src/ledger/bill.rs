@@ -12,7 +12,7 @@ use madang_protocol::{
 };
 
 use super::{
-    account,
+    account, line,
     policy::BILL_ROWS_MAX,
     progress,
     table::{self, Table},
@@ -49,7 +49,7 @@ pub fn page(
             .as_ref()
             .try_into()
             .map_err(|_| Fault::Unreadable(Table::Bill))?;
-        lines.extend(line(view, account, GrantId(grant))?);
+        lines.extend(line_of(view, account, GrantId(grant))?);
     }
     let is_whole = looked_at == rows.len() && rows.len() < BILL_ROWS_MAX;
     let last = looked_at.checked_sub(1).and_then(|at| rows.get(at));
@@ -60,9 +60,14 @@ pub fn page(
     Ok(Bill { lines, more_before })
 }
 
-fn line(view: &impl View, account: &AccountId, grant: GrantId) -> Result<Option<BillLine>, Fault> {
+fn line_of(
+    view: &impl View,
+    account: &AccountId,
+    grant: GrantId,
+) -> Result<Option<BillLine>, Fault> {
     let terms = terms::existing(view, &grant)?;
     let progress = progress::get(view, &grant)?;
+    let net = line::net(&terms, &progress)?;
     let Some(best) = progress.best else {
         return Ok(None);
     };
@@ -88,10 +93,11 @@ fn line(view: &impl View, account: &AccountId, grant: GrantId) -> Result<Option<
         priced,
         counters: best.counters,
         amount: best.amount,
-        debit: best.split.debit,
-        earned: best.split.seller,
-        commission: best.split.commission,
-        tax: best.split.tax,
+        refunded: progress.refunded,
+        debit: net.debit,
+        earned: net.seller,
+        commission: net.commission,
+        tax: net.tax,
         receipt: best.receipt,
         time: progress.time,
     }))

@@ -259,6 +259,14 @@ fn a_dispute_gives_back_in_the_split_of_its_grant_or_nothing(place: &Place) {
     assert_eq!(refusal(rule(Ruling::Rejected)), Reject::DISPUTE_DECIDED);
     assert_eq!(bought(&town)[0], 100_000 - 15_000 + 4_000);
     assert_eq!(sold(&town).wallet.earned, won(14_250 - 3_800));
+    // The bills of both say so.
+    for account in [buyer, seller] {
+        let bill = store.bill(account, None, 9).unwrap();
+        let line = bill.lines.iter().find(|line| line.grant == contested);
+        let line = line.unwrap();
+        assert_eq!((line.amount, line.refunded), (won(10_000), won(4_000)));
+        assert_eq!((line.debit, line.earned), (won(6_000), won(5_700)));
+    }
     sweep(&town, later(late, 2 * DAY));
     assert_eq!(
         (sold(&town).payable, sold(&town).maturing),

@@ -170,7 +170,11 @@ pub(super) async fn bill(home: &Home, args: Bill) -> Result<(), Failure> {
             line.side,
             line.site,
             line.partner,
-            line.used,
+            if line.refunded == "0" {
+                line.used
+            } else {
+                format!("{}; {} given back", line.used, line.refunded)
+            },
             line.amount,
             line.debit,
             line.earned,

@@ -231,6 +231,8 @@ pub struct BillLineView {
     pub milliseconds_free: u64,
     /// What the counters cost.
     pub amount: String,
+    /// What of that was given back. What follows is what became of the rest.
+    pub refunded: String,
     /// What the buyer paid.
     pub debit: String,
     /// What the seller earned.
@@ -291,6 +293,7 @@ impl From<BillLine> for BillLineView {
             partner: line.partner.to_string(),
             grant: line.grant.to_string(),
             amount: line.amount.to_string(),
+            refunded: line.refunded.to_string(),
             debit: line.debit.to_string(),
             earned: line.earned.to_string(),
             commission: line.commission.to_string(),
