@@ -9,7 +9,7 @@
 //! * [`grant`], [`terms`], [`tariff`], [`quota`], [`spending`]: permission to spend, and what is held for it.
 //! * [`settle`], [`settled`], [`progress`], [`pass`]: receipts become money moved.
 //! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
-//! * [`line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
+//! * [`mod@line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
 //! * [`bill`], [`usage`], [`audit`]: what is told about it.
 
