@@ -27,7 +27,7 @@ async fn a_mistake_on_the_command_line_is_one_line_and_exit_code_2() {
         ),
         (&["get", "alice/"], "say -o"),
         (&["get", "alice/../x"], "above the site"),
-        (&["get", "alice/a%2fb"], "encoded /"),
+        (&["get", "alice/a%2fb/../c"], "encoded /"),
         (&["get", "alice/x", "--pay", "500"], "500 KRW"),
         (
             &["get", "alice/x", "--pay", "0 KRW"],
