@@ -235,7 +235,9 @@ async fn of_two_budgets_the_one_that_is_short_is_named() {
         .complains(&["get", "alice/3.html", "--force", "-o", &film])
         .await;
     assert!(
-        complaint.contains("than the 200 KRW that are left of your budget of 1200 KRW for today"),
+        complaint.contains(
+            "than what is left of your budget of 1200 KRW for today, over all sites: 200 KRW"
+        ),
         "{complaint}"
     );
     for words in [&["consent", "list"][..], &["wallet"]] {

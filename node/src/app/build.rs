@@ -78,9 +78,12 @@ pub enum BuildError {
     /// The anchor's address.
     #[error("{0}")]
     Anchor(#[from] AnchorAddressError),
+    /// The file of certificates that the configuration names.
+    #[error("anchor.ca_file: {0}")]
+    CaFile(#[source] TlsError),
     /// TLS.
     #[error("{0}")]
-    Tls(#[from] TlsError),
+    Tls(#[source] TlsError),
     /// The mesh.
     #[error("{0}")]
     Mesh(#[from] mesh::BuildError),
@@ -88,7 +91,7 @@ pub enum BuildError {
     #[error("{0}")]
     Control(#[from] control::BindError),
     /// The proxy's addresses.
-    #[error("cannot listen for browsers: {0}")]
+    #[error("cannot listen for browsers on {0}")]
     Proxy(#[source] std::io::Error),
     /// The node's journal.
     #[error("cannot open the node's journal: {0}")]
@@ -100,7 +103,7 @@ impl BuildError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Config(error) => error.is_mistake(),
-            Self::Site(_) | Self::Anchor(_) => true,
+            Self::Site(_) | Self::Anchor(_) | Self::CaFile(_) => true,
             Self::Home(_)
             | Self::Catalogue(_)
             | Self::Key(_)
@@ -317,7 +320,10 @@ fn endpoint(
     if options.ca_file.is_none() {
         options.ca_file = config.anchor.ca_file.clone();
     }
-    Ok(Endpoint::new(address, &options)?)
+    Endpoint::new(address, &options).map_err(|error| match error {
+        TlsError::File { .. } => BuildError::CaFile(error),
+        TlsError::SystemRoots(_) | TlsError::Setup(_) => BuildError::Tls(error),
+    })
 }
 
 /// Tells the others which addresses this node has, as its interfaces come and go.

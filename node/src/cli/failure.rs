@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use crate::{
-    app::BuildError, broker::AnchorAddressError, config::ConfigError, control::CallError,
-    home::HomeError, join::JoinError,
+    app::BuildError,
+    broker::{AnchorAddressError, TlsError},
+    config::ConfigError,
+    control::CallError,
+    home::HomeError,
+    join::JoinError,
 };
 
 /// Why a command did not do what it was told.
@@ -64,7 +68,10 @@ impl From<HomeError> for Failure {
 
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
-        Self::failed(error)
+        Self {
+            is_misuse: matches!(error, JoinError::Tls(TlsError::File { .. })),
+            ..Self::failed(error)
+        }
     }
 }
 

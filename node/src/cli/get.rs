@@ -10,8 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use indicatif::{ProgressBar, ProgressStyle};
 use madang_protocol::reject::Reject;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -23,6 +24,7 @@ use crate::{
     control::{self, CallError, Client, Problem, Streamed},
     files,
     home::Home,
+    web::Refusal,
 };
 
 /// Attempts in a row that bring nothing.
@@ -217,7 +219,8 @@ impl Download<'_> {
 
     async fn attempt(&self) -> Result<Attempt, Failure> {
         let (from, etag) = self.resumable();
-        let Streamed { response, .. } = &mut self.ask(from, etag.as_deref()).await?;
+        let mut streamed = self.ask(from, etag.as_deref()).await?;
+        let response = &mut streamed.response;
         let (status, headers) = (response.status(), response.headers().clone());
         if !headers.contains_key(control::ANSWERED_BY) {
             return Err(Failure::failed(format!(
@@ -238,7 +241,7 @@ impl Download<'_> {
                     Ok(Attempt::Broken("the file has changed".into()))
                 };
             }
-            _ => return Err(Failure::failed(format!("the site answers {status}"))),
+            _ => return Err(answered(streamed.response).await),
         };
         let mut file = &self.file;
         file.set_len(start)
@@ -397,6 +400,17 @@ impl Download<'_> {
 
 fn cannot_write(part: &Path, error: &io::Error) -> Failure {
     Failure::failed(format!("cannot write {}: {error}", part.display()))
+}
+
+/// The site's answer other than success, with its reason where the site's own server says one.
+async fn answered(response: Response<Incoming>) -> Failure {
+    let status = response.status();
+    let response = response.map(|body| body.map_err(io::Error::other).boxed_unsync());
+    let words = match Refusal::of(response).await {
+        (Some(refusal), _) if !refusal.words.is_empty() => format!(": {}", refusal.words),
+        (Some(_) | None, _) => String::new(),
+    };
+    Failure::failed(format!("the site answers {status}{words}"))
 }
 
 /// Why the daemon ended an answer, where it did.

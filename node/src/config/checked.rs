@@ -16,7 +16,7 @@ use super::{ConfigError, Money, Raw, RawMesh, RawProxy, RawSelling, SiteConfig, 
 use crate::{
     broker::AnchorAddress,
     home::Home,
-    mesh::{Multiaddr, Transport},
+    mesh::{AddressPart, Multiaddr, Transport},
 };
 
 /// Every interface, on ports that the system chooses.
@@ -235,9 +235,14 @@ fn settle_every(raw: &RawSelling) -> Result<Duration, ConfigError> {
 }
 
 fn mesh(raw: &RawMesh) -> Result<MeshConfig, ConfigError> {
+    let transports = transports(raw)?;
     let listen = match &raw.listen {
-        Some(texts) => addresses("mesh.listen", texts)?,
-        None => addresses("mesh.listen", LISTEN)?,
+        Some(texts) => listen(texts, &transports)?,
+        None => {
+            let all = addresses("mesh.listen", LISTEN)?;
+            let chosen = |address: &Multiaddr| can_listen(address, &transports).is_ok();
+            all.into_iter().filter(chosen).collect()
+        }
     };
     if listen.is_empty() {
         let reason = "at least one address is expected";
@@ -246,8 +251,42 @@ fn mesh(raw: &RawMesh) -> Result<MeshConfig, ConfigError> {
     Ok(MeshConfig {
         listen,
         announce: addresses("mesh.announce", raw.announce.as_deref().unwrap_or_default())?,
-        transports: transports(raw)?,
+        transports,
     })
+}
+
+fn listen(texts: &[String], transports: &[Transport]) -> Result<Vec<Multiaddr>, ConfigError> {
+    let listen = addresses("mesh.listen", texts)?;
+    for address in &listen {
+        can_listen(address, transports)
+            .map_err(|reason| ConfigError::value("mesh.listen", format!("{address} {reason}")))?;
+    }
+    Ok(listen)
+}
+
+/// Whether one of `transports` listens at `address`; why not, where none does.
+fn can_listen(address: &Multiaddr, transports: &[Transport]) -> Result<(), &'static str> {
+    let mut parts = address.iter();
+    let host = matches!(
+        parts.next(),
+        Some(AddressPart::Ip4(_) | AddressPart::Ip6(_))
+    );
+    let needed: &[Transport] = match (host, parts.next(), parts.next(), parts.next()) {
+        (true, Some(AddressPart::Tcp(_)), None, None) => &[Transport::TcpTls, Transport::TcpNoise],
+        (true, Some(AddressPart::Udp(_)), Some(AddressPart::QuicV1), None) => &[Transport::Quic],
+        _ => {
+            return Err(
+                "cannot be listened on; /ip4/ADDRESS/tcp/PORT or /ip4/ADDRESS/udp/PORT/quic-v1 is expected, or /ip6 in its place",
+            );
+        }
+    };
+    if needed.iter().any(|one| transports.contains(one)) {
+        Ok(())
+    } else if needed.contains(&Transport::Quic) {
+        Err("needs quic in mesh.transports")
+    } else {
+        Err("needs tcp-tls or tcp-noise in mesh.transports")
+    }
 }
 
 fn addresses<T: AsRef<str>>(key: &str, texts: &[T]) -> Result<Vec<Multiaddr>, ConfigError> {
@@ -284,9 +323,11 @@ fn transports(raw: &RawMesh) -> Result<Vec<Transport>, ConfigError> {
                 return Err(ConfigError::value("mesh.transports", reason));
             }
         };
-        if !transports.contains(&transport) {
-            transports.push(transport);
+        if transports.contains(&transport) {
+            let reason = format!("{text:?} stands there twice");
+            return Err(ConfigError::value("mesh.transports", reason));
         }
+        transports.push(transport);
     }
     if transports.is_empty() {
         let reason = "at least one transport is expected";

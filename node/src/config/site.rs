@@ -258,5 +258,14 @@ fn prices(raw: &RawSite, audience: Audience) -> Result<Vec<Price>, String> {
         let (rule, currency) = parse_rule(text, audience).map_err(|error| error.to_string())?;
         Ok(Price { rule, currency })
     };
-    texts.iter().map(read).collect()
+    let prices: Vec<Price> = texts.iter().map(read).collect::<Result<_, String>>()?;
+    for (at, price) in prices.iter().enumerate() {
+        let pattern = &price.rule.pattern;
+        if prices[..at].iter().any(|one| one.rule.pattern == *pattern) {
+            return Err(format!(
+                "{pattern} has two prices; the second would never hold"
+            ));
+        }
+    }
+    Ok(prices)
 }

@@ -252,7 +252,7 @@ fn over_day(shop: &dyn Shop, currency: Currency, price: Option<&str>) -> Problem
     );
     let happened = match price {
         Some(price) => format!(
-            "this costs more ({price}) than the {} {currency} that are left of {budget}",
+            "this costs more ({price}) than what is left of {budget}: {} {currency}",
             today.left()
         ),
         None => format!("{budget}, is used up"),
@@ -446,6 +446,11 @@ impl From<FetchError> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "anchor-unreachable",
                 "the anchor cannot be reached, and new credit is needed; try again later".into(),
+            ),
+            FetchError::DiskFull => new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Reject::STORE_FULL.slug(),
+                "this computer's disk is full: what is paid could not be kept, so nothing new is bought; free some space, then try again".into(),
             ),
             FetchError::NotAllowed(reject) => Self {
                 status: StatusCode::FORBIDDEN.as_u16(),

@@ -1,20 +1,15 @@
 //! What another node's answer says beside its content.
 
-use http::{Response, header};
-use http_body_util::{BodyExt, Limited};
+use http::Response;
 use madang_protocol::{
-    broker::PROBLEM_PREFIX,
     reject::Reject,
     session::frame::{RESPONSE_HEADER, RESPONSE_PAID, ResponseId, SESSION_HEADER},
 };
 
 use crate::{
     mesh::{OpenError, directory::Located},
-    web::{self, Body},
+    web::{self, Body, Refusal},
 };
-
-/// Octets of a problem document that is read.
-const PROBLEM_BYTES_MAX: usize = 16 * 1_024;
 
 /// In an answer's extensions: it is of a site that has prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,31 +50,9 @@ pub(super) fn own_fault(error: &web::FetchError) -> Option<Reject> {
     }
 }
 
-pub(super) fn is_problem(response: &Response<Body>) -> bool {
-    response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
-}
-
 /// The refusal that a problem document of a node's own tells.
 pub(super) async fn problem_code(response: Response<Body>) -> Reject {
-    let unknown = Reject::PAYMENT_REQUIRED;
-    let Ok(octets) = Limited::new(response.into_body(), PROBLEM_BYTES_MAX)
-        .collect()
-        .await
-    else {
-        return unknown;
-    };
-    let Ok(problem) = serde_json::from_slice::<serde_json::Value>(&octets.to_bytes()) else {
-        return unknown;
-    };
-    let is_ours = problem["type"]
-        .as_str()
-        .is_some_and(|kind| kind.starts_with(PROBLEM_PREFIX));
-    let code = problem["code"]
-        .as_u64()
-        .and_then(|code| u16::try_from(code).ok())
-        .filter(|_| is_ours);
-    code.map_or(unknown, Reject)
+    let (refusal, _) = Refusal::of(response).await;
+    let code = refusal.and_then(|refusal| refusal.code);
+    code.unwrap_or(Reject::PAYMENT_REQUIRED)
 }

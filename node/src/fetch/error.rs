@@ -78,6 +78,9 @@ pub enum FetchError {
     /// This site is not open to this visitor.
     #[error("not allowed: {0}")]
     NotAllowed(Reject),
+    /// This node's own disk is full: what is paid could not be kept.
+    #[error("this computer's disk is full")]
+    DiskFull,
     /// The anchor or the seller refuses.
     #[error("refused: {0}")]
     Refused(Reject),
@@ -110,6 +113,8 @@ pub(super) fn failure(error: BuyError, quote: Quote) -> FetchError {
         }
         BuyError::Stalled | BuyError::Unreachable(_) => FetchError::Stalled,
         BuyError::Refused(reject) => FetchError::Refused(reject),
+        BuyError::DiskFull => FetchError::DiskFull,
+        BuyError::Store(error) if error.is_full() => FetchError::DiskFull,
         BuyError::Store(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "buy");
             FetchError::Refused(Reject::STORE_FAILED)

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::{
     Fetch, FetchError, Paying, Priced, Quote,
-    answer::{cleaned, is_problem, numbered, own_fault, problem_code},
+    answer::{cleaned, numbered, own_fault, problem_code},
     tariffs::Tariffs,
     uploaded::{Upload, Uploaded},
 };
@@ -30,7 +30,7 @@ use crate::{
     mesh::directory::{Directory, Located, ResolveError},
     pay::{BuyError, Buying, Paid, Seller},
     standing::Standing,
-    web::{self, Body, BoxDuplex, Pool, Tunnel},
+    web::{self, Body, BoxDuplex, Pool, Refusal, Tunnel},
 };
 
 /// A device begins to answer within this time. Applications may think; a device that is gone shows sooner.
@@ -245,8 +245,13 @@ impl Fetcher {
                     None => Err(FetchError::PeerFault(Reject::TARIFF_UNKNOWN)),
                 }
             }
-            StatusCode::FORBIDDEN if is_problem(&response) => {
-                Err(FetchError::NotAllowed(problem_code(response).await))
+            // An application's own answer, and a refusal that is about no visitor, are as good as any other.
+            StatusCode::FORBIDDEN => {
+                let (refusal, response) = Refusal::of(response).await;
+                match refusal.and_then(|refusal| refusal.code) {
+                    Some(reject) => Err(FetchError::NotAllowed(reject)),
+                    None => Ok(cleaned(response)),
+                }
             }
             _ => Ok(cleaned(response)),
         }
@@ -336,7 +341,7 @@ impl Fetcher {
         tracing::debug!(%error, peer = %located.peer, "a device does not answer");
         self.directory.unreachable(&located.peer);
         FetchError::Offline {
-            last_seen: Some(located.announcement.issued),
+            last_seen: self.directory.last_seen(&located.announcement.site),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a mesh is built from, and its local limits.
 
-use std::time::Duration;
+use std::{error::Error, io, time::Duration};
 
 use libp2p::Multiaddr;
 use thiserror::Error;
@@ -100,13 +100,13 @@ pub enum BuildError {
     #[error("no transport is enabled")]
     NoTransport,
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}: {}", cause(source))]
     Listen {
         /// The address as configured.
         address: Multiaddr,
         /// What the transport said.
         #[source]
-        source: libp2p::TransportError<std::io::Error>,
+        source: libp2p::TransportError<io::Error>,
     },
     /// A protocol refused its configuration, which is a fault of this program.
     #[error("the configuration of {protocol} is wrong: {reason}")]
@@ -116,4 +116,21 @@ pub enum BuildError {
         /// What it said.
         reason: String,
     },
+}
+
+/// What the transport said, once: each layer repeats the words of the one below it.
+fn cause(error: &libp2p::TransportError<io::Error>) -> String {
+    match error {
+        libp2p::TransportError::MultiaddrNotSupported(_) => "no transport takes it".to_owned(),
+        libp2p::TransportError::Other(error) => {
+            let mut innermost: &(dyn Error + 'static) = error;
+            if let Some(wrapped) = error.get_ref() {
+                innermost = wrapped;
+            }
+            while let Some(source) = innermost.source() {
+                innermost = source;
+            }
+            innermost.to_string()
+        }
+    }
 }

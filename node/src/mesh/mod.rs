@@ -39,7 +39,7 @@ pub use gossip::{GossipMessage, PublishError};
 pub use handle::{AcceptError, Closed, ConnectedPeer, DialError, Handle, PeerEvent};
 pub use identity::{NotEd25519, peer_id_of, public_key_of};
 pub use kademlia::{FoundRecord, LookupError};
-pub use libp2p::{Multiaddr, PeerId};
+pub use libp2p::{Multiaddr, PeerId, multiaddr::Protocol as AddressPart};
 pub use policy::{Policy, RefuseAll, Verdict};
 pub use stream::Stream;
 pub use streams::{Incoming, OpenError, Protocol};

@@ -37,6 +37,9 @@ pub enum BuyError {
     /// The seller or the anchor refuses.
     #[error("{0}")]
     Refused(#[from] Reject),
+    /// The disk of this node keeps up with nothing more.
+    #[error("this computer's disk is full")]
+    DiskFull,
     /// The node's own store fails.
     #[error("the node's store fails")]
     Store(#[from] StoreError),
@@ -76,6 +79,8 @@ pub(super) fn unfollowed(error: &BuyError) -> Reject {
         BuyError::NotAgreed | BuyError::OverBudget | BuyError::DayUsedUp => Reject::BUDGET_EXCEEDED,
         BuyError::TariffChanged => Reject::TARIFF_CHANGED,
         BuyError::Refused(reject) => *reject,
+        BuyError::DiskFull => Reject::STORE_FULL,
+        BuyError::Store(error) if error.is_full() => Reject::STORE_FULL,
         BuyError::Stalled | BuyError::Unreachable(_) | BuyError::Store(_) | BuyError::Closed => {
             Reject::GRANT_EXHAUSTED
         }

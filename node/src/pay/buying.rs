@@ -157,7 +157,7 @@ impl Buying {
             Allowance::DayUsedUp => return Err(BuyError::DayUsedUp),
         };
         if !self.0.outbox.keeps_up() {
-            return Err(BuyError::Refused(Reject::STORE_FULL));
+            return Err(BuyError::DiskFull);
         }
         let is_chosen = passes.contains(&rule);
         let pass = priced.and_then(|priced| priced.pass).filter(|_| is_chosen);

@@ -280,7 +280,7 @@ impl Buying {
     {
         if !self.0.outbox.is_recorded() {
             // What its session has signed last may not stand in the rows.
-            return Err(BuyError::Refused(Reject::STORE_FULL));
+            return Err(BuyError::DiskFull);
         }
         let id = row.grant.claims().id;
         for _ in 0..ROUNDS_MAX {

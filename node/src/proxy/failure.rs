@@ -8,8 +8,11 @@ use madang_protocol::{
 };
 use serde_json::json;
 
-use super::{look, page, prices, rebuild::Unfit, words::Language};
-use crate::{fetch::FetchError, web::Body};
+use super::{look, page, prices, reasons, rebuild::Unfit, words::Language};
+use crate::{
+    fetch::FetchError,
+    web::{Body, Refusal},
+};
 
 /// Who will read an answer of the proxy's own.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +63,34 @@ pub(super) fn answer(error: &FetchError, site: &SiteName, reader: Reader) -> Res
             .insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
     }
     response
+}
+
+/// The page for a refusal of the other node's own, `response` being the answer that told it.
+pub(super) fn answer_told(
+    refusal: &Refusal,
+    response: &Response<Body>,
+    reader: Reader,
+) -> Response<Body> {
+    let (status, language) = (response.status(), reader.language);
+    let (happened, advice) = reasons::told(refusal, language);
+    let title = match status {
+        StatusCode::NOT_FOUND => language.say("Not found", "찾을 수 없습니다"),
+        StatusCode::FORBIDDEN => {
+            language.say("This is not open to you", "이용할 수 없는 페이지입니다")
+        }
+        _ if status.is_server_error() => language.say(
+            "The site cannot answer now",
+            "지금은 사이트가 응답할 수 없습니다",
+        ),
+        _ => language.say("The site refuses this", "사이트가 요청을 거절했습니다"),
+    };
+    let mut page = page::notice(status, language, title, happened, advice);
+    for name in [header::ALLOW, header::RETRY_AFTER] {
+        if let Some(value) = response.headers().get(&name) {
+            page.headers_mut().insert(name, value.clone());
+        }
+    }
+    page
 }
 
 /// The answer where the host cannot be a site's name.
@@ -161,6 +192,7 @@ fn price(error: &FetchError) -> Option<String> {
         FetchError::UnknownSite
         | FetchError::Offline { .. }
         | FetchError::AnchorAway
+        | FetchError::DiskFull
         | FetchError::NotAllowed(_)
         | FetchError::Refused(_)
         | FetchError::PeerFault(_)
@@ -187,6 +219,7 @@ fn class(error: &FetchError) -> (StatusCode, &'static str) {
             StatusCode::SERVICE_UNAVAILABLE,
             Reject::ANCHOR_UNREACHABLE.slug(),
         ),
+        FetchError::DiskFull => (StatusCode::SERVICE_UNAVAILABLE, Reject::STORE_FULL.slug()),
         FetchError::NotAllowed(reject) => (StatusCode::FORBIDDEN, reject.slug()),
         FetchError::Refused(reject @ (Reject::FIELD_OUT_OF_BOUNDS | Reject::PATH_UNREADABLE)) => {
             (StatusCode::BAD_REQUEST, reject.slug())
@@ -212,7 +245,7 @@ fn words(
     match error {
         FetchError::UnknownSite => (
             say("No site has this name", "이런 이름의 사이트가 없습니다"),
-            format!("{} {site}", say("Nobody announces", "찾을 수 없는 이름:")),
+            format!("{} {site}.", say("Nobody announces", "찾을 수 없는 이름:")),
             say(
                 "Check the spelling. If the site is new, it may take a minute to be known.",
                 "철자를 확인해 주세요. 새 사이트라면 알려지기까지 1분쯤 걸릴 수 있습니다.",
@@ -304,9 +337,23 @@ fn words(
             ),
             say("Try again in a minute.", "잠시 뒤 다시 시도해 주세요."),
         ),
+        FetchError::DiskFull => plain(
+            say(
+                "This computer's disk is full",
+                "이 컴퓨터의 디스크가 가득 찼습니다",
+            ),
+            say(
+                "What is paid could not be kept here, so nothing new is bought. Free pages go on.",
+                "결제 기록을 저장할 수 없어 새로 결제하지 않습니다. 무료 페이지는 계속 볼 수 있습니다.",
+            ),
+            say(
+                "Free some space on it, then reload this page.",
+                "디스크에 빈 공간을 만든 다음 새로 고쳐 주세요.",
+            ),
+        ),
         FetchError::NotAllowed(reject) => (
             say("This is not open to you", "이용할 수 없는 페이지입니다"),
-            reject.text().to_owned(),
+            reasons::of(*reject, language).to_owned(),
             say("Ask the site's owner.", "사이트 주인에게 문의해 주세요."),
         ),
         FetchError::Refused(Reject::PATH_UNREADABLE) => plain(
@@ -319,7 +366,7 @@ fn words(
         ),
         FetchError::Refused(reject) => (
             say("Refused", "거절되었습니다"),
-            reject.text().to_owned(),
+            reasons::of(*reject, language).to_owned(),
             say(
                 "Reload the page to try again.",
                 "새로 고쳐 다시 시도해 주세요.",
@@ -330,7 +377,7 @@ fn words(
                 "The site's server is at fault",
                 "사이트 서버에 문제가 있습니다",
             ),
-            reject.text().to_owned(),
+            reasons::of(*reject, language).to_owned(),
             say(
                 "Nothing more is paid to it until you agree again.",
                 "다시 동의하실 때까지 더는 결제되지 않습니다.",

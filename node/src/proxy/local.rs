@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     fetch::{Fetch, FetchError, Quote},
-    web::{self, Body, Tunnel},
+    web::{self, Body, Refusal, Tunnel},
 };
 
 /// Where the way back from the consent page enters a site's origin. Answered here, never by the site.
@@ -118,12 +118,16 @@ impl<F: Fetch> Local<F> {
         }
         let from = visit::origin(request.method(), request.headers(), || self.seal(&site));
         let is_get = *request.method() == Method::GET;
+        let is_head = *request.method() == Method::HEAD;
         let (request, browser) = match passed_on(request, &site) {
             Ok(passed_on) => passed_on,
             Err(unfit) => return failure::answer_unfit(unfit, reader),
         };
         match self.fetch.fetch(&site, request, from.paying()).await {
-            Ok(response) => self.passed_back(response, browser),
+            Ok(response) => match refusal_in(response, reader, is_head).await {
+                (Some(refusal), response) => failure::answer_told(&refusal, &response, reader),
+                (None, response) => self.passed_back(response, browser),
+            },
             Err(error) => match price_of(&error) {
                 Some(quote) if is_get && reader.wants_page && from == Origin::Own => {
                     self.ask(quote, origin, target)
@@ -221,6 +225,20 @@ fn passed_on(
     Ok((rebuild::request(request, site)?, browser))
 }
 
+/// The other node's refusal that a person is to read, if `response` is one. An application's own pages are its own, and an answer without a body says
+/// nothing.
+async fn refusal_in(
+    response: Response<Body>,
+    reader: Reader,
+    is_head: bool,
+) -> (Option<Refusal>, Response<Body>) {
+    if reader.wants_page && !is_head {
+        Refusal::of(response).await
+    } else {
+        (None, response)
+    }
+}
+
 fn price_of(error: &FetchError) -> Option<&Quote> {
     match error {
         FetchError::NotAgreed(quote)
@@ -232,6 +250,7 @@ fn price_of(error: &FetchError) -> Option<&Quote> {
         | FetchError::UnknownSite
         | FetchError::Offline { .. }
         | FetchError::AnchorAway
+        | FetchError::DiskFull
         | FetchError::NotAllowed(_)
         | FetchError::Refused(_)
         | FetchError::PeerFault(_)

@@ -6,7 +6,7 @@
 //! * [`rebuild`]: what passes between browser and site, header by header.
 //! * [`local`]: one request, from browser to site and back.
 //! * [`consent`]: prices are shown and agreed to, on an origin of its own.
-//! * [`page`], [`prices`], [`words`], [`look`]: what a person sees, in Korean and English.
+//! * [`page`], [`prices`], [`reasons`], [`words`], [`look`]: what a person sees, in Korean and English.
 
 mod consent;
 mod failure;
@@ -15,6 +15,7 @@ mod look;
 mod page;
 mod pending;
 mod prices;
+mod reasons;
 mod rebuild;
 mod server;
 mod target;

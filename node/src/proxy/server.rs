@@ -54,7 +54,7 @@ impl Listeners {
     /// # Errors
     /// When an address is not loopback or cannot be listened at.
     pub fn bind(sites: SocketAddr, console: SocketAddr) -> io::Result<Self> {
-        let (sites, console) = (listen(sites)?, listen(console)?);
+        let (sites, console) = (listening(sites)?, listening(console)?);
         let bound = BoundAddresses {
             sites: sites.local_addr()?,
             console: console.local_addr()?,
@@ -168,11 +168,15 @@ pub(super) fn token() -> io::Result<String> {
     Ok(HEXLOWER.encode(&octets))
 }
 
+/// As [`listen`]; the error begins with the address.
+fn listening(address: SocketAddr) -> io::Result<TcpListener> {
+    listen(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     if !is_loopback(address.ip()) {
-        let text = format!(
-            "{address} is not a loopback address; others on the network could spend your money through it"
-        );
+        let text =
+            "it is not a loopback address; others on the network could spend your money through it";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     let listener = std::net::TcpListener::bind(address)?;

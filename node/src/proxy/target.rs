@@ -37,21 +37,27 @@ pub(super) fn of<B>(request: &Request<B>, port: u16) -> Target {
         None => return Target::Foreign,
     };
     let host = host.to_ascii_lowercase();
+    // A tunnel is opened to what the target names, and to sites in proxy mode only.
+    let is_tunnel = *request.method() == Method::CONNECT;
+    if is_tunnel && request.uri().authority().is_none() {
+        return Target::Foreign;
+    }
     if let Some(label) = host.strip_suffix(LOCAL_SUFFIX) {
-        if given_port != Some(port) {
+        if given_port != Some(port) || is_tunnel {
             return Target::Foreign;
         }
         return site(label, format!("http://{host}:{port}"));
     }
     if let Some(label) = host.strip_suffix(PROXY_SUFFIX) {
-        if !matches!(given_port, None | Some(80)) {
+        let is_port = given_port == Some(80) || (given_port.is_none() && !is_tunnel);
+        if !is_port {
             return Target::Foreign;
         }
         return site(label, format!("http://{host}"));
     }
     let own =
         matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]") && given_port == Some(port);
-    if own && request.method() != Method::CONNECT {
+    if own && !is_tunnel {
         Target::Own
     } else {
         Target::Foreign
@@ -165,6 +171,10 @@ mod tests {
             ("GET", "http://evil.example/", Some("alice.localhost:8420")),
             ("GET", "http://alice@evil.example/", None),
             ("CONNECT", "alice.madang:443", None),
+            ("CONNECT", "alice.madang", None),
+            ("CONNECT", "/", Some("alice.madang:80")),
+            ("CONNECT", "alice.localhost:8420", None),
+            ("CONNECT", "/", Some("alice.localhost:8420")),
             ("CONNECT", "localhost:22", None),
             ("CONNECT", "127.0.0.1:8420", None),
             ("GET", "/", Some("192.168.0.1:8420")),

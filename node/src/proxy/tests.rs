@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
 
 mod consent;
+mod refused;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use http::{Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -21,21 +23,21 @@ use madang_protocol::{
         passport::{Passport, Role},
         tariff::{Audience, Quota, Rule, Tariff},
     },
-    reject::Reject,
     sealed::Sealed,
     time::UnixMillis,
 };
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{BoundAddresses, Listeners, Proxy, failure, look, rebuild::Unfit};
+use super::{BoundAddresses, Listeners, Proxy, look};
 use crate::{
     fetch::{Agreement, ConsentError, Consents, Fetch, FetchError, Paying, Quote, Standing, Today},
-    web::{Body, BoxDuplex, Tunnel},
+    web::{self, Body, BoxDuplex, Tunnel},
 };
 
 /// One site, `alice`: `/free` is free, `/echo` upgrades to an echo, everything else costs 500 KRW.
@@ -85,6 +87,25 @@ impl Fetch for Network {
                 .extensions_mut()
                 .insert(Tunnel::new(async move { Ok(Box::new(near) as BoxDuplex) }));
             return Ok(response);
+        }
+        let told = |status, kind: &str, more| {
+            let mut response = web::problem(status, kind, "None left.", more);
+            let length = response.size_hint().exact().unwrap();
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, length.into());
+            Ok(response)
+        };
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        match request.uri().path() {
+            "/full" => return told(unavailable, "store-full", json!({ "code": 902 })),
+            "/newer" => return told(unavailable, "of-a-newer-version", json!({})),
+            "/missing" => return told(StatusCode::NOT_FOUND, "nothing-here", json!({})),
+            "/app" => {
+                let kind = json!({ "type": "https://app.example/none-left" });
+                return told(StatusCode::NOT_FOUND, "", kind);
+            }
+            _ => {}
         }
         let free = request.uri().path() == "/free";
         if free || (paying == Paying::AsAgreed && !self.agreed.lock().is_empty()) {
@@ -347,34 +368,6 @@ async fn failures_are_pages_for_people_and_problems_for_programs() {
         problem.contains("consent-needed") && problem.contains("500 KRW"),
         "{problem}"
     );
-}
-
-#[tokio::test]
-async fn an_address_that_cannot_be_read_and_a_body_with_two_ends_are_told_as_what_they_are() {
-    let site: SiteName = "alice".parse().unwrap();
-    let unreadable = FetchError::Refused(Reject::PATH_UNREADABLE);
-    for (language, accepts, word) in [
-        ("en", "text/html", "an escaped slash"),
-        ("ko", "text/html", "역슬래시"),
-        ("ko", "application/json", "path-unreadable"),
-    ] {
-        let mut headers = http::HeaderMap::new();
-        headers.insert(header::ACCEPT_LANGUAGE, language.parse().unwrap());
-        headers.insert(header::ACCEPT, accepts.parse().unwrap());
-        let reader = failure::Reader::of(&headers);
-        for (answer, word) in [
-            (failure::answer(&unreadable, &site, reader), word),
-            (
-                failure::answer_unfit(Unfit::TwoEnds, reader),
-                "Transfer-Encoding",
-            ),
-        ] {
-            assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-            let body = answer.into_body().collect().await.unwrap().to_bytes();
-            let text = String::from_utf8(body.to_vec()).unwrap();
-            assert!(text.contains(word), "{word}: {text}");
-        }
-    }
 }
 
 #[tokio::test]

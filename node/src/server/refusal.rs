@@ -5,7 +5,6 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use madang_protocol::{
     amount::Currency,
-    broker::PROBLEM_PREFIX,
     record::tariff::{Rule, Tariff},
     reject::{Fault, Reject},
     rules::price::Prices,
@@ -13,7 +12,7 @@ use madang_protocol::{
 };
 use serde_json::{Value, json};
 
-use crate::web::Body;
+use crate::web::{self, Body};
 
 /// A refusal without a price.
 pub(super) fn refusal(status: StatusCode, reject: Reject) -> Response<Body> {
@@ -75,18 +74,9 @@ fn show(rule: &Rule, currency: Currency) -> String {
     Prices::of(rule, currency).to_string()
 }
 
-fn problem(status: StatusCode, reject: Reject, more: Value) -> Response<Body> {
-    let mut problem = json!({
-        "type": format!("{PROBLEM_PREFIX}{}", reject.slug()),
-        "title": reject.text(),
-        "status": status.as_u16(),
-        "code": reject.0,
-    });
-    if let (Value::Object(problem), Value::Object(more)) = (&mut problem, more) {
-        problem.extend(more);
-    }
-    let mut response = document(problem.to_string().into_bytes(), "application/problem+json");
-    *response.status_mut() = status;
+fn problem(status: StatusCode, reject: Reject, mut more: Value) -> Response<Body> {
+    more["code"] = reject.0.into();
+    let mut response = web::problem(status, reject.slug(), reject.text(), more);
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

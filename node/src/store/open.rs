@@ -1,6 +1,6 @@
 //! Opening a node's store, and writing to it.
 
-use std::{ops::Bound, path::Path};
+use std::{error::Error, io, ops::Bound, path::Path};
 
 use madang_journal::{
     CommitError, NotDurable, OpenError, Options, Order, Reader, Recovery, RowError, Store, Ticket,
@@ -31,6 +31,24 @@ pub enum StoreError {
     /// A row could not be read.
     #[error(transparent)]
     Read(#[from] StoreRead),
+}
+
+impl StoreError {
+    /// Whether the disk has no room, which its owner can mend, rather than that it fails.
+    pub fn is_full(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if matches!(
+                kind,
+                Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            ) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// A row could not be read.
@@ -147,4 +165,16 @@ impl NodeStore {
 
 fn decode<T: Serialize + DeserializeOwned>(table: u8, row: &[u8]) -> Result<T, StoreRead> {
     codec::decode(row, schema::EVENT_BYTES_MAX).map_err(|source| StoreRead::Form { table, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_failing_one_whatever_it_is_wrapped_in() {
+        let read = |kind: io::ErrorKind| StoreError::Open(OpenError::Thread(kind.into()));
+        assert!(read(io::ErrorKind::StorageFull).is_full());
+        assert!(!read(io::ErrorKind::PermissionDenied).is_full());
+    }
 }

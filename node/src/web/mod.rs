@@ -4,6 +4,7 @@
 //! All of it works on any stream; in a node it is a stream of the mesh under `/http/1.1`.
 
 mod pool;
+mod refusal;
 mod serve;
 mod tunnel;
 
@@ -11,6 +12,7 @@ mod tunnel;
 mod tests;
 
 pub use pool::{FetchError, Pool, PoolLimits};
+pub use refusal::{PROBLEM_MEDIA_TYPE, Refusal, problem};
 pub use serve::{ServeError, serve};
 pub use tunnel::{BoxDuplex, Duplex, Tunnel, splice};
 

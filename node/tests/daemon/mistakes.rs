@@ -92,6 +92,22 @@ async fn a_mistake_in_the_configuration_is_one_line_and_exit_code_2() {
         ("[mesh]\nlisten = [\"127.0.0.1:1\"]", "multiaddr"),
         ("[mesh]\nlisten = []", "at least one address"),
         (
+            "[mesh]\nlisten = [\"/dns4/foo/tcp/80\"]",
+            "mesh.listen: /dns4/foo/tcp/80 cannot be listened on",
+        ),
+        (
+            "[mesh]\nlisten = [\"/ip4/127.0.0.1/udp/9650\"]",
+            "udp/PORT/quic-v1 is expected",
+        ),
+        (
+            "[mesh]\ntransports = [\"quic\", \"quic\"]",
+            "mesh.transports: \"quic\" stands there twice",
+        ),
+        (
+            "[mesh]\ntransports = [\"quic\"]\nlisten = [\"/ip4/127.0.0.1/tcp/0\"]",
+            "needs tcp-tls or tcp-noise in mesh.transports",
+        ),
+        (
             "[mesh]\ntransports = [\"carrier pigeon\"]",
             "none of quic, tcp-tls and tcp-noise",
         ),
@@ -128,6 +144,10 @@ async fn a_mistake_in_the_configuration_is_one_line_and_exit_code_2() {
         ),
         ("[[site]]\nport = 1\nprices = [\"/a\"]", "="),
         ("[[site]]\nport = 1\nprices = [\"/a=5\"]", "price"),
+        (
+            "[[site]]\nport = 1\nprices = [\"/a=5 KRW\", \"/a=6 KRW\"]",
+            "/a has two prices",
+        ),
         (
             "[[site]]\nport = 1\naudience = \"friends\"",
             "anyone, subscribers and group:ID",

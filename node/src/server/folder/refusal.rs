@@ -1,11 +1,10 @@
-//! Why the folder does not send what was asked, and the short page that says so.
+//! Why the folder does not send what was asked, and the problem document (RFC 9457) that says so.
 
-use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use serde_json::Value;
 
-use crate::web::Body;
+use crate::web::{self, Body};
 
 /// What the folder serves by.
 pub(super) const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -51,43 +50,51 @@ impl Refusal {
         }
     }
 
-    fn status(self) -> (StatusCode, &'static str) {
+    fn says(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BadPath => (
                 StatusCode::BAD_REQUEST,
-                "This address is not well formed.\n",
+                "address-malformed",
+                "This address is not well formed.",
             ),
-            Self::PathTooLong => (StatusCode::URI_TOO_LONG, "This address is too long.\n"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "There is nothing at this address.\n"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "This file is not open to be read.\n"),
+            Self::PathTooLong => (
+                StatusCode::URI_TOO_LONG,
+                "address-too-long",
+                "This address is too long.",
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "nothing-here",
+                "There is nothing at this address.",
+            ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "file-not-open",
+                "This file is not open to be read.",
+            ),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "This address can only be read.\n",
+                "only-read",
+                "This address can only be read.",
             ),
             Self::Failed => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "The file could not be read.\n",
+                "file-unreadable",
+                "The file could not be read.",
             ),
             Self::Busy => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Too many files are being read; try again.\n",
+                "files-too-many",
+                "Too many files are being read; try again.",
             ),
         }
     }
 
     /// The answer.
     pub(super) fn response(self) -> Response<Body> {
-        let (status, text) = self.status();
-        let body = Full::new(Bytes::from_static(text.as_bytes()))
-            .map_err(|never| match never {})
-            .boxed_unsync();
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
+        let (status, slug, text) = self.says();
+        let mut response = web::problem(status, slug, text, Value::Null);
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         if self == Self::Method {

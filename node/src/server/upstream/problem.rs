@@ -1,11 +1,10 @@
 //! Why a request did not reach the application, as a problem document (RFC 9457).
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use serde_json::Value;
 
-use crate::web::Body;
+use crate::web::{self, Body};
 
 /// A request that the application did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,39 +30,51 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    fn says(self) -> (StatusCode, &'static str) {
+    fn says(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-forwarded",
                 "This method is not forwarded.",
             ),
             Self::Framing => (
                 StatusCode::BAD_REQUEST,
+                "length-twofold",
                 "The request states its length in two ways.",
             ),
-            Self::Path => (StatusCode::BAD_REQUEST, "This address is not well formed."),
+            Self::Path => (
+                StatusCode::BAD_REQUEST,
+                "address-malformed",
+                "This address is not well formed.",
+            ),
             Self::Head => (
                 StatusCode::BAD_REQUEST,
+                "request-unfit",
                 "The request could not be forwarded.",
             ),
             Self::VisitorStalled => (
                 StatusCode::REQUEST_TIMEOUT,
+                "upload-stalled",
                 "The request's content stopped arriving.",
             ),
             Self::Refused => (
                 StatusCode::BAD_GATEWAY,
+                "application-not-running",
                 "The application behind this site is not running.",
             ),
             Self::ConnectTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
+                "application-unreachable",
                 "The application behind this site cannot be reached.",
             ),
             Self::Broken => (
                 StatusCode::BAD_GATEWAY,
+                "application-broken",
                 "The application behind this site broke off.",
             ),
             Self::Timeout => (
                 StatusCode::GATEWAY_TIMEOUT,
+                "application-silent",
                 "The application behind this site did not answer in time.",
             ),
         }
@@ -71,19 +82,8 @@ impl Problem {
 
     /// The answer.
     pub(super) fn response(self) -> Response<Body> {
-        let (status, detail) = self.says();
-        let document = serde_json::json!({
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "detail": detail,
-        });
-        let body = Full::new(Bytes::from(document.to_string()));
-        let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());
-        *response.status_mut() = status;
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        let (status, slug, text) = self.says();
+        let mut response = web::problem(status, slug, text, Value::Null);
         response
             .headers_mut()
             .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

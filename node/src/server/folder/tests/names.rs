@@ -15,6 +15,7 @@ async fn files_indexes_and_directories_are_found() {
     yard.write("a/index.html", "a");
     yard.write("empty", "");
     std::fs::create_dir(yard.path("bare")).unwrap();
+    const NOTHING: &str = r#"{"status":404,"title":"There is nothing at this address.","type":"urn:madang:problem:nothing-here"}"#;
     for (path, status, body) in [
         ("/", 200, "home"),
         ("/index.html", 200, "home"),
@@ -23,10 +24,10 @@ async fn files_indexes_and_directories_are_found() {
         ("/empty", 200, ""),
         ("/a", 308, ""),
         ("/bare", 308, ""),
-        ("/bare/", 404, "There is nothing at this address.\n"),
-        ("/index.html/", 404, "There is nothing at this address.\n"),
-        ("/index.html/x", 404, "There is nothing at this address.\n"),
-        ("/missing", 404, "There is nothing at this address.\n"),
+        ("/bare/", 404, NOTHING),
+        ("/index.html/", 404, NOTHING),
+        ("/index.html/x", 404, NOTHING),
+        ("/missing", 404, NOTHING),
     ] {
         let answer = yard.get(path, &[]).await;
         assert_eq!(

@@ -54,8 +54,11 @@ async fn an_application_that_is_away_is_a_502() {
     let document: serde_json::Value =
         serde_json::from_str(&text(reply.response.into_body()).await).unwrap();
     assert_eq!(
-        (document["status"].as_u64(), document["title"].as_str()),
-        (Some(502), Some("Bad Gateway"))
+        (document["status"].as_u64(), document["type"].as_str()),
+        (
+            Some(502),
+            Some("urn:madang:problem:application-not-running")
+        )
     );
     let socket = Upstream::new("unix:/nonexistent/app.sock".parse().unwrap());
     assert_eq!(
