@@ -207,11 +207,21 @@ fn korean(reject: Reject) -> Option<&'static str> {
 mod tests {
     use madang_protocol::reject::Fault;
 
+    /// Of paying sessions, and what passes by itself.
+    const HUNDREDS: [u16; 2] = [4, 9];
+
     use super::*;
 
     #[test]
-    fn whatever_a_visitor_is_refused_for_without_a_peers_fault_is_said_in_korean() {
-        for reject in Reject::all().filter(|reject| reject.fault() != Fault::Peer) {
+    fn what_refuses_a_visitor_without_a_peers_fault_is_said_in_korean() {
+        let met =
+            |reject: &Reject| reject.fault() != Fault::Peer && HUNDREDS.contains(&(reject.0 / 100));
+        let closed = [
+            Reject::DEVICE_REVOKED,
+            Reject::NOT_A_SUBSCRIBER,
+            Reject::NOT_A_MEMBER,
+        ];
+        for reject in Reject::all().filter(met).chain(closed) {
             assert!(korean(reject).is_some(), "{reject}");
         }
     }
