@@ -182,7 +182,12 @@ pub fn list(view: &impl View, after: Option<&Handle>, limit: usize) -> Result<Ve
     let from = after.map_or(Bound::Unbounded, |handle| {
         Bound::Excluded(handle.as_str().as_bytes())
     });
-    let rows = view.range(Table::Handle, from, Bound::Unbounded, Order::Forward, limit)?;
+    let rows = view.range(
+        Table::Handle,
+        (from, Bound::Unbounded),
+        Order::Forward,
+        limit,
+    )?;
     rows.iter()
         .map(|(_, row)| existing(view, &id_of(row)?))
         .collect()

@@ -258,7 +258,7 @@ fn each(
     let mut after: Option<Vec<u8>> = None;
     loop {
         let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = view.range(table, from, Bound::Unbounded, Order::Forward, PAGE)?;
+        let rows = view.range(table, (from, Bound::Unbounded), Order::Forward, PAGE)?;
         for (key, row) in &rows {
             look(key, row)?;
         }

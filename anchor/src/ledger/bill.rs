@@ -33,8 +33,7 @@ pub fn page(
     let end = table::account_entry(account, before.unwrap_or(u64::MAX));
     let rows = view.range(
         Table::Bill,
-        Bound::Included(&first),
-        Bound::Excluded(&end),
+        (Bound::Included(&first), Bound::Excluded(&end)),
         Order::Backward,
         BILL_ROWS_MAX,
     )?;

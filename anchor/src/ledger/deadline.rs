@@ -61,8 +61,7 @@ fn list(view: &impl View, now: UnixMillis, limit: usize) -> Result<Vec<Vec<u8>>,
     let end = now.0.to_be_bytes();
     let rows = view.range(
         Table::Deadline,
-        Bound::Unbounded,
-        Bound::Excluded(&end),
+        (Bound::Unbounded, Bound::Excluded(&end)),
         Order::Forward,
         limit,
     )?;

@@ -261,8 +261,7 @@ pub fn list(
     let to = list.key(last);
     let rows = view.range(
         Table::DisputeList,
-        from,
-        Bound::Included(&to),
+        (from, Bound::Included(&to)),
         Order::Forward,
         limit,
     )?;

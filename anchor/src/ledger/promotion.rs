@@ -167,6 +167,13 @@ fn drawn(lots: &[LotHold], debit: Amount) -> impl Iterator<Item = (LotId, Amount
     })
 }
 
+/// What a higher cumulative debit draws beyond a lower one, of each lot of which it draws more.
+fn apart(terms: &Terms, lower: Amount, higher: Amount) -> impl Iterator<Item = (LotId, Amount)> {
+    let parts = drawn(&terms.lots, lower).zip(drawn(&terms.lots, higher));
+    let parts = parts.map(|((lot, lower), (_, higher))| (lot, higher.saturating_sub(lower)));
+    parts.filter(|(_, amount)| !amount.is_zero())
+}
+
 /// What a grant of which `debit` is debited still holds of each lot.
 pub(super) fn still_held(terms: &Terms, debit: Amount) -> impl Iterator<Item = (LotId, Amount)> {
     let spent = drawn(&terms.lots, debit);
@@ -201,12 +208,7 @@ pub(super) fn spend(
     (before, after): (Amount, Amount),
 ) -> Result<Amount, Fault> {
     let mut promotional = Amount::ZERO;
-    let parts = drawn(&terms.lots, before).zip(drawn(&terms.lots, after));
-    for ((lot, before), (_, after)) in parts {
-        let moved = after.saturating_sub(before);
-        if moved.is_zero() {
-            continue;
-        }
+    for (lot, moved) in apart(terms, before, after) {
         promotional = promotional.saturating_add(moved);
         change(tables, terms, lot, |lot| {
             lot.left = lot.left.checked_sub(moved)?;
@@ -255,12 +257,7 @@ pub(super) fn put_back(
     (before, after): (Amount, Amount),
 ) -> Result<Amount, Fault> {
     let mut promotional = Amount::ZERO;
-    let parts = drawn(&terms.lots, before).zip(drawn(&terms.lots, after));
-    for ((lot, before), (_, after)) in parts {
-        let back = before.saturating_sub(after);
-        if back.is_zero() {
-            continue;
-        }
+    for (lot, back) in apart(terms, after, before) {
         promotional = promotional.saturating_add(back);
         raise(tables, &terms.buyer, terms.currency, lot, back)?;
     }

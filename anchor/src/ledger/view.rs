@@ -12,6 +12,9 @@ pub type Row = Arc<[u8]>;
 /// Keys, without their table, and rows, as a range read returns them.
 pub type RowList = Vec<(Vec<u8>, Row)>;
 
+/// A range of keys: from where, and to where.
+pub type Keys<'k> = (Bound<&'k [u8]>, Bound<&'k [u8]>);
+
 /// The order of a range read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -30,8 +33,7 @@ pub trait View {
     fn range(
         &self,
         table: Table,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
+        keys: Keys<'_>,
         order: Order,
         limit: usize,
     ) -> Result<RowList, Fault>;
@@ -54,7 +56,7 @@ pub trait View {
     ) -> Result<RowList, Fault> {
         let end = after_prefix(prefix);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.range(table, Bound::Included(prefix), end, order, limit)
+        self.range(table, (Bound::Included(prefix), end), order, limit)
     }
 }
 
@@ -172,11 +174,11 @@ pub(crate) mod testing {
         fn range(
             &self,
             table: Table,
-            from: Bound<&[u8]>,
-            to: Bound<&[u8]>,
+            keys: Keys<'_>,
             order: Order,
             limit: usize,
         ) -> Result<RowList, Fault> {
+            let (from, to) = keys;
             let inside = |(at, key): &(u8, Vec<u8>)| {
                 *at == table as u8
                     && match from {

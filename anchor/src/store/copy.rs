@@ -97,8 +97,8 @@ impl Store {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let rows =
-                self.read(|view| view.range(table, from, Bound::Unbounded, Order::Forward, PAGE))?;
+            let rows = self
+                .read(|view| view.range(table, (from, Bound::Unbounded), Order::Forward, PAGE))?;
             for (key, row) in &rows {
                 look(key, row.clone())?;
             }

@@ -1,7 +1,5 @@
 //! Where events and rows are: in one folder of one process, or in PostgreSQL. Both run the same ledger; what they share is this much.
 
-use std::ops::Bound;
-
 use madang_journal::{CloseError, Head, Payload, Store as Journal};
 
 use super::{
@@ -11,7 +9,7 @@ use super::{
 };
 use crate::ledger::{
     table::Table,
-    view::{Fault, Order, Row, RowList, View},
+    view::{Fault, Keys, Order, Row, RowList, View},
 };
 
 /// What a store's commands run on.
@@ -115,14 +113,13 @@ impl View for Seen<'_> {
     fn range(
         &self,
         table: Table,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
+        keys: Keys<'_>,
         order: Order,
         limit: usize,
     ) -> Result<RowList, Fault> {
         match self {
-            Self::Folder(rows) => rows.range(table, from, to, order, limit),
-            Self::Postgres(rows) => rows.range(table, from, to, order, limit),
+            Self::Folder(rows) => rows.range(table, keys, order, limit),
+            Self::Postgres(rows) => rows.range(table, keys, order, limit),
         }
     }
 

@@ -1,13 +1,13 @@
 //! The journal's rows as the ledger sees them.
 
-use std::{ops::Bound, sync::Arc};
+use std::sync::Arc;
 
 use madang_journal::{self as journal, ApplyError, Reader, RowError, Rows, Schema};
 
 use crate::ledger::{
     event,
     table::Table,
-    view::{Fault, Order, Row, RowList, Tables, View},
+    view::{Fault, Keys, Order, Row, RowList, Tables, View},
 };
 
 /// Rows to read.
@@ -35,12 +35,11 @@ impl View for ReadRows<'_> {
     fn range(
         &self,
         table: Table,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
+        keys: Keys<'_>,
         order: Order,
         limit: usize,
     ) -> Result<RowList, Fault> {
-        range(self.0, table, from, to, order, limit)
+        range(self.0, table, keys, order, limit)
     }
 }
 
@@ -52,12 +51,11 @@ impl View for ChangeRows<'_, '_> {
     fn range(
         &self,
         table: Table,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
+        keys: Keys<'_>,
         order: Order,
         limit: usize,
     ) -> Result<RowList, Fault> {
-        range(&self.0.reader(), table, from, to, order, limit)
+        range(&self.0.reader(), table, keys, order, limit)
     }
 }
 
@@ -74,8 +72,7 @@ impl Tables for ChangeRows<'_, '_> {
 fn range(
     reader: &Reader<'_>,
     table: Table,
-    from: Bound<&[u8]>,
-    to: Bound<&[u8]>,
+    keys: Keys<'_>,
     order: Order,
     limit: usize,
 ) -> Result<RowList, Fault> {
@@ -83,9 +80,7 @@ fn range(
         Order::Forward => journal::Order::Forward,
         Order::Backward => journal::Order::Backward,
     };
-    reader
-        .range(table as u8, (from, to), order, limit)
-        .map_err(fault)
+    reader.range(table as u8, keys, order, limit).map_err(fault)
 }
 
 fn fault(error: RowError) -> Fault {

@@ -7,7 +7,7 @@ use postgres::{Client, Statement, types::ToSql};
 use super::{error::PostgresError, overlay::Place};
 use crate::ledger::{
     table::Table,
-    view::{Order, Row, RowList},
+    view::{Keys, Order, Row, RowList},
 };
 
 /// A connection.
@@ -74,7 +74,7 @@ impl Link {
     pub(super) fn range(
         &mut self,
         table: Table,
-        (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+        (from, to): Keys<'_>,
         order: Order,
         limit: usize,
     ) -> Result<RowList, PostgresError> {

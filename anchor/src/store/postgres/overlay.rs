@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound};
 
 use crate::ledger::{
     table::Table,
-    view::{Order, Row, RowList},
+    view::{Keys, Order, Row, RowList},
 };
 
 /// A table and a key in it.
@@ -42,8 +42,8 @@ impl Overlay {
     }
 
     /// How many changes lie in a range.
-    pub(super) fn count(&self, table: Table, from: Bound<&[u8]>, to: Bound<&[u8]>) -> usize {
-        self.within(table, from, to).count()
+    pub(super) fn count(&self, table: Table, keys: Keys<'_>) -> usize {
+        self.within(table, keys).count()
     }
 
     /// Puts the changes of a range over `rows`, which have `limit` and as many more as there are changes.
@@ -51,12 +51,12 @@ impl Overlay {
         &self,
         rows: RowList,
         table: Table,
-        (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+        keys: Keys<'_>,
         order: Order,
         limit: usize,
     ) -> RowList {
         let mut merged: BTreeMap<Vec<u8>, Row> = rows.into_iter().collect();
-        for ((_, key), row) in self.within(table, from, to) {
+        for ((_, key), row) in self.within(table, keys) {
             match row {
                 Some(row) => merged.insert(key.clone(), row.clone()),
                 None => merged.remove(key),
@@ -71,8 +71,7 @@ impl Overlay {
     fn within<'a>(
         &'a self,
         table: Table,
-        from: Bound<&'a [u8]>,
-        to: Bound<&'a [u8]>,
+        (from, to): Keys<'a>,
     ) -> impl Iterator<Item = (&'a Place, &'a Option<Row>)> {
         let first = match from {
             Bound::Included(key) | Bound::Excluded(key) => (table as u8, key.to_vec()),
@@ -112,7 +111,7 @@ mod tests {
         overlay.put((Table::Deadline as u8, vec![3]), Some(row(99)));
         let stored: RowList = [1, 2, 3, 4].map(|key| (vec![key], row(key))).to_vec();
         let range = (Bound::Excluded(&[1][..]), Bound::Unbounded);
-        assert_eq!(overlay.count(Table::Bill, range.0, range.1), 3);
+        assert_eq!(overlay.count(Table::Bill, range), 3);
         let forward = overlay.over(stored[1..].to_vec(), Table::Bill, range, Order::Forward, 2);
         assert_eq!(forward, [(vec![3], row(33)), (vec![4], row(4))]);
         let backward = overlay.over(stored[1..].to_vec(), Table::Bill, range, Order::Backward, 2);

@@ -19,7 +19,7 @@ use crate::{
     ledger::{
         entry,
         table::{self, Table},
-        view::{Fault, Order, Row, RowList, Tables, View},
+        view::{Fault, Keys, Order, Row, RowList, Tables, View},
     },
     store::engine::Seen,
 };
@@ -179,11 +179,11 @@ impl View for PgView<'_> {
     fn range(
         &self,
         table: Table,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
+        keys: Keys<'_>,
         order: Order,
         limit: usize,
     ) -> Result<RowList, Fault> {
+        let (from, to) = keys;
         let beyond;
         let from = if let Bound::Excluded(key) = from
             && is_shared(table, key)
@@ -193,14 +193,15 @@ impl View for PgView<'_> {
         } else {
             from
         };
-        let wanted = limit.saturating_add(self.overlay.count(table, from, to));
+        let keys = (from, to);
+        let wanted = limit.saturating_add(self.overlay.count(table, keys));
         let rows = self
             .reading
             .borrow_mut()
             .link
-            .range(table, (from, to), order, wanted)
+            .range(table, keys, order, wanted)
             .map_err(fault)?;
-        let rows = self.overlay.over(rows, table, (from, to), order, limit);
+        let rows = self.overlay.over(rows, table, keys, order, limit);
         if table == Table::Balance {
             self.gathered(rows)
         } else {
@@ -248,14 +249,13 @@ impl View for Changing<'_> {
     fn range(
         &self,
         table: Table,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
+        keys: Keys<'_>,
         order: Order,
         limit: usize,
     ) -> Result<RowList, Fault> {
-        let wanted = limit.saturating_add(self.changed.count(table, from, to));
-        let rows = self.view.range(table, from, to, order, wanted)?;
-        Ok(self.changed.over(rows, table, (from, to), order, limit))
+        let wanted = limit.saturating_add(self.changed.count(table, keys));
+        let rows = self.view.range(table, keys, order, wanted)?;
+        Ok(self.changed.over(rows, table, keys, order, limit))
     }
 }
 
