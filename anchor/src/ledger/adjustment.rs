@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     account::{self, Account},
     booking::{self, Booking, BookingKind, Decision},
+    books::{EntryKind, Moved},
     entry::{Posting, available, balance},
     event::Event,
     line, pack,
@@ -143,6 +144,7 @@ pub(super) fn apply(
     entry: u64,
     adjustment: &Adjustment,
 ) -> Result<(), Fault> {
+    let mut moved = Moved::by(entry, adjustment.kind.of_entry(), adjustment.time);
     match adjustment.kind {
         AdjustmentKind::Credit { expires } => {
             let lot = LotId {
@@ -156,44 +158,61 @@ pub(super) fn apply(
                 left: Amount::ZERO,
             };
             booking::put(tables, entry, &booking)?;
-            move_up(tables, entry, adjustment)?;
+            move_up(tables, entry, adjustment, &mut moved)?;
         }
         AdjustmentKind::Refund { entry } | AdjustmentKind::CorrectDown { entry } => {
-            move_down(tables, entry, adjustment)?;
+            move_down(tables, entry, adjustment, &mut moved)?;
         }
-        AdjustmentKind::CorrectUp { entry } => move_up(tables, entry, adjustment)?,
+        AdjustmentKind::CorrectUp { entry } => move_up(tables, entry, adjustment, &mut moved)?,
         AdjustmentKind::RefundLine { grant, .. } => {
             let terms = terms::existing(tables, &grant)?;
             let mut progress = progress::get(tables, &grant)?;
-            line::refund(tables, &terms, &mut progress, adjustment.amount)?;
+            let amount = adjustment.amount;
+            line::refund(tables, &terms, &mut progress, amount, &mut moved)?;
             progress::put(tables, &grant, &progress)?;
         }
     }
+    moved.write(tables)?;
     let row = pack::row(&adjustment.as_booked(entry));
     tables.put(Table::Adjustment, adjustment.request.as_bytes(), row)
 }
 
 /// Moves the amount as the entry that it names did.
-fn move_up(tables: &mut impl Tables, entry: u64, by: &Adjustment) -> Result<(), Fault> {
+fn move_up(
+    tables: &mut impl Tables,
+    entry: u64,
+    by: &Adjustment,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
     let booking = booking::existing(tables, entry)?;
     booking::raise(tables, entry, by.amount)?;
     if let BookingKind::Credit(lot) = booking.kind {
         promotion::raise(tables, &booking.account, booking.currency, lot, by.amount)?;
     }
-    post(tables, &booking, i128::from(by.amount.micros()))
+    post(tables, &booking, i128::from(by.amount.micros()), moved)
 }
 
 /// Moves the amount the other way than the entry that it names did.
-fn move_down(tables: &mut impl Tables, entry: u64, by: &Adjustment) -> Result<(), Fault> {
+fn move_down(
+    tables: &mut impl Tables,
+    entry: u64,
+    by: &Adjustment,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
     let booking = booking::existing(tables, entry)?;
     booking::lower(tables, entry, by.amount)?;
     if let BookingKind::Credit(lot) = booking.kind {
         promotion::lower(tables, &booking.account, lot, by.amount)?;
     }
-    post(tables, &booking, -i128::from(by.amount.micros()))
+    post(tables, &booking, -i128::from(by.amount.micros()), moved)
 }
 
-fn post(tables: &mut impl Tables, booking: &Booking, micros: i128) -> Result<(), Fault> {
+fn post(
+    tables: &mut impl Tables,
+    booking: &Booking,
+    micros: i128,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
     let (provider, subscriber) = match booking.kind {
         BookingKind::TopUp => (LedgerAccount::Cash, LedgerAccount::Wallet(booking.account)),
         BookingKind::Credit(_) => (
@@ -204,7 +223,7 @@ fn post(tables: &mut impl Tables, booking: &Booking, micros: i128) -> Result<(),
     let mut posting = Posting::new(booking.currency);
     posting.credit(provider, -micros)?;
     posting.credit(subscriber, micros)?;
-    posting.post(tables)
+    posting.post(tables, moved)
 }
 
 fn check_credit(
@@ -284,6 +303,18 @@ fn check_wallet(view: &impl View, asked: &Adjustment, limit: Amount) -> Result<(
         return Err(Reject::CREDIT_INSUFFICIENT.into());
     }
     Ok(())
+}
+
+impl AdjustmentKind {
+    /// What the books call it.
+    fn of_entry(self) -> EntryKind {
+        match self {
+            Self::Credit { .. } => EntryKind::Credit,
+            Self::Refund { .. } => EntryKind::Refund,
+            Self::RefundLine { .. } => EntryKind::LineRefund,
+            Self::CorrectDown { .. } | Self::CorrectUp { .. } => EntryKind::Correction,
+        }
+    }
 }
 
 impl Adjustment {

@@ -8,6 +8,7 @@ use madang_protocol::{
 };
 
 use super::{
+    books::Entry,
     dispute::{self, Dispute},
     entry::Balance,
     line, organisation, progress,
@@ -28,13 +29,16 @@ pub struct Audit {
     pub open: u64,
     /// Disputes that are not decided.
     pub disputes: u64,
+    /// Entries of the books.
+    pub entries: u64,
     /// Rows of all tables.
     pub rows: u64,
     /// BLAKE3 over all rows in their order: the same for two stores of the same journal.
     pub digest: RecordHash,
 }
 
-/// Goes through all balances, lots, grants, bookings and disputes: debits equal credits in every currency; each wallet and each lot of promotional
+/// Goes through all balances, entries, lots, grants, bookings and disputes: debits equal credits in every
+/// currency and every entry, and entries sum to balances (L-15, L-16); each wallet and each lot of promotional
 /// credit holds what its open grants may still cost, and a lot never more than is left of it (L-1, L-2); what is settled is within its grant and
 /// split whole, what is taken back within what was settled (L-7); earnings hold exactly what may still be contested (L-8); a dispute is open exactly
 /// where its grant says so. So earnings, commission and tax are what was debited and not taken back.
@@ -46,15 +50,18 @@ pub fn audit(view: &impl View) -> Result<Audit, Fault> {
             grants: 0,
             open: 0,
             disputes: 0,
+            entries: 0,
             rows,
             digest,
         },
+        moved: BTreeMap::new(),
         held: BTreeMap::new(),
         lots_left: BTreeMap::new(),
         lots_held: BTreeMap::new(),
         contested: 0,
     };
     books.balances(view)?;
+    books.entries(view)?;
     books.lots(view)?;
     each(view, Table::Grant, |key, row| {
         let id = GrantId(
@@ -82,6 +89,8 @@ type Account = (LedgerAccount, [u8; 3]);
 /// What is gathered while the rows are gone through.
 struct Books {
     audit: Audit,
+    /// What balances say, less what the books say was moved.
+    moved: BTreeMap<Account, i128>,
     /// What balances hold, less what was found to be held for.
     held: BTreeMap<Account, i128>,
     /// What balances of promotional credit say, less what lots do.
@@ -100,6 +109,7 @@ impl Books {
             let (account, currency) = of_key.ok_or(Fault::Unreadable(Table::Balance))?;
             let (balance, currency) = (Balance::of_row(row)?, letters(currency));
             *posted.entry(currency).or_default() += balance.posted;
+            self.moved.insert((account, currency), balance.posted);
             match account {
                 LedgerAccount::Wallet(_) | LedgerAccount::Earnings(_) => {}
                 LedgerAccount::Promotion(_) => {
@@ -124,6 +134,25 @@ impl Books {
         if posted.values().any(|sum| *sum != 0) {
             return Err(Invariant::EntryBalanced.into());
         }
+        Ok(())
+    }
+
+    /// L-15, L-16
+    fn entries(&mut self, view: &impl View) -> Result<(), Fault> {
+        each(view, Table::Entry, |_, row| {
+            self.audit.entries += 1;
+            let entry = Entry::of_row(row)?;
+            entry.check()?;
+            for leg in entry.legs {
+                let account = (leg.account, letters(leg.currency));
+                *self.moved.entry(account).or_default() -= i128::from(leg.micros);
+            }
+            Ok(())
+        })?;
+        if self.moved.values().any(|left| *left != 0) {
+            return Err(Invariant::BooksAgree.into());
+        }
+        self.moved.clear();
         Ok(())
     }
 
@@ -258,7 +287,8 @@ fn each(
     let mut after: Option<Vec<u8>> = None;
     loop {
         let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = view.range(table, (from, Bound::Unbounded), Order::Forward, PAGE)?;
+        let page = page_rows(table);
+        let rows = view.range(table, (from, Bound::Unbounded), Order::Forward, page)?;
         for (key, row) in &rows {
             look(key, row)?;
         }
@@ -269,4 +299,11 @@ fn each(
     }
 }
 
-const PAGE: usize = 4_096;
+/// Rows of a table that are looked at together. Those of a batch of a thousand receipts are long.
+pub(crate) fn page_rows(table: Table) -> usize {
+    if [Table::Entry, Table::Batch, Table::Usage].contains(&table) {
+        256
+    } else {
+        4_096
+    }
+}

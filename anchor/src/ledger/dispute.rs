@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     adjustment::check_text,
+    books::{EntryKind, Moved},
     event::Event,
     line, pack,
     policy::DISPUTES_OPEN_PER_ACCOUNT_MAX,
@@ -59,6 +60,17 @@ pub enum DisputeEvent {
         /// In which words.
         statement: Statement,
     },
+}
+
+impl DisputeEvent {
+    /// What was said, and when.
+    pub fn statement(&self) -> &Statement {
+        match self {
+            Self::Opened { statement, .. }
+            | Self::Answered { statement, .. }
+            | Self::Decided { statement, .. } => statement,
+        }
+    }
 }
 
 /// What somebody said, and when.
@@ -274,7 +286,11 @@ pub fn list(
     Ok(disputes)
 }
 
-pub(super) fn apply(tables: &mut impl Tables, event: DisputeEvent) -> Result<(), Fault> {
+pub(super) fn apply(
+    tables: &mut impl Tables,
+    entry: u64,
+    event: DisputeEvent,
+) -> Result<(), Fault> {
     match event {
         DisputeEvent::Opened {
             grant,
@@ -290,7 +306,7 @@ pub(super) fn apply(tables: &mut impl Tables, event: DisputeEvent) -> Result<(),
             grant,
             ruling,
             statement,
-        } => apply_decided(tables, grant, ruling, statement),
+        } => apply_decided(tables, entry, grant, ruling, statement),
     }
 }
 
@@ -321,6 +337,7 @@ fn apply_opened(
 
 fn apply_decided(
     tables: &mut impl Tables,
+    entry: u64,
     grant: GrantId,
     ruling: Ruling,
     statement: Statement,
@@ -329,7 +346,9 @@ fn apply_decided(
     let mut progress = progress::get(tables, &grant)?;
     progress.contested = false;
     if let Ruling::Upheld(amount) = ruling {
-        line::refund(tables, &terms, &mut progress, amount)?;
+        let mut moved = Moved::by(entry, EntryKind::Dispute, statement.time);
+        line::refund(tables, &terms, &mut progress, amount, &mut moved)?;
+        moved.write(tables)?;
     }
     progress::put(tables, &grant, &progress)?;
     let mut dispute = existing(tables, &grant)?;

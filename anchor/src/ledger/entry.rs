@@ -8,6 +8,7 @@ use madang_protocol::{
 };
 
 use super::{
+    books::Moved,
     table::{LedgerAccount, Table},
     view::{Fault, Invariant, Row, Tables, View},
 };
@@ -130,8 +131,23 @@ impl Posting {
         Ok(())
     }
 
-    /// Writes the balances, if the entry balances and nobody would hold less than nothing.
-    pub(super) fn post(self, tables: &mut impl Tables) -> Result<(), Fault> {
+    /// Writes the balances, if the entry balances and nobody would hold less than nothing. The caller writes `moved`, after all postings of the event.
+    pub(super) fn post(self, tables: &mut impl Tables, moved: &mut Moved) -> Result<(), Fault> {
+        for (account, change) in &self.moves {
+            moved.add(self.currency, *account, change.posted)?;
+        }
+        self.write(tables)
+    }
+
+    /// As [`Posting::post`], where nothing moves but what is held.
+    pub(super) fn hold_only(self, tables: &mut impl Tables) -> Result<(), Fault> {
+        if self.moves.values().any(|change| change.posted != 0) {
+            return Err(Invariant::BooksAgree.into());
+        }
+        self.write(tables)
+    }
+
+    fn write(self, tables: &mut impl Tables) -> Result<(), Fault> {
         let total = self
             .moves
             .values()

@@ -117,19 +117,64 @@ impl Settled {
     }
 }
 
+/// An entry of the journal, in whichever form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recorded {
+    /// An event that the codec writes.
+    Event(Event),
+    /// A settlement.
+    Settled(Settled),
+}
+
+impl Recorded {
+    /// Reads an entry's octets.
+    pub fn of_payload(payload: &[u8]) -> Result<Self, Fault> {
+        match payload.split_first() {
+            Some((&VERSION_SETTLED, _)) => {
+                Settled::unpack(VERSION_SETTLED, payload).map(Self::Settled)
+            }
+            Some((&VERSION, rest)) => codec::decode(rest, EVENT_BYTES_MAX)
+                .map(Self::Event)
+                .map_err(|_| Fault::Unreadable(Table::Journal)),
+            _ => Err(Fault::Unreadable(Table::Journal)),
+        }
+    }
+
+    /// When it happened.
+    pub fn time(&self) -> UnixMillis {
+        match self {
+            Self::Settled(settled) => settled.time,
+            Self::Event(event) => event.time(),
+        }
+    }
+}
+
+impl Event {
+    /// When it happened.
+    pub fn time(&self) -> UnixMillis {
+        match self {
+            Self::AccountCreated(account) => account.created,
+            Self::DeviceEnrolled(device) => device.enrolled,
+            Self::ToppedUp(top_up) => top_up.time,
+            Self::Granted(granted) => granted.terms.issued,
+            Self::Adjusted(adjustment) => adjustment.time,
+            Self::Dispute(event) => event.statement().time,
+            Self::AccountChanged { time, .. }
+            | Self::DeviceRevoked { time, .. }
+            | Self::SignedIn { time, .. }
+            | Self::Present { time, .. }
+            | Self::UsageReported { time, .. }
+            | Self::Swept { time }
+            | Self::OrganisationChanged { time, .. } => *time,
+        }
+    }
+}
+
 /// Changes rows as the journal's entry `entry` says. Depends on nothing but its arguments.
 pub fn apply(tables: &mut impl Tables, entry: u64, payload: &[u8]) -> Result<(), Fault> {
-    match payload.split_first() {
-        Some((&VERSION_SETTLED, _)) => {
-            let settled = Settled::unpack(VERSION_SETTLED, payload)?;
-            settled::apply(tables, entry, settled)
-        }
-        Some((&VERSION, rest)) => {
-            let event = codec::decode(rest, EVENT_BYTES_MAX);
-            let event = event.map_err(|_| Fault::Unreadable(Table::Journal))?;
-            apply_event(tables, entry, event)
-        }
-        _ => Err(Fault::Unreadable(Table::Journal)),
+    match Recorded::of_payload(payload)? {
+        Recorded::Settled(settled) => settled::apply(tables, entry, settled),
+        Recorded::Event(event) => apply_event(tables, entry, event),
     }
 }
 
@@ -160,16 +205,16 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
             sealed,
             time,
         } => usage::apply(tables, device, day, sealed, time),
-        Event::Swept { time } => sweep::apply(tables, time),
+        Event::Swept { time } => sweep::apply(tables, entry, time),
         Event::Adjusted(adjustment) => adjustment::apply(tables, entry, &adjustment),
-        Event::Dispute(event) => dispute::apply(tables, event),
+        Event::Dispute(event) => dispute::apply(tables, entry, event),
         Event::OrganisationChanged { id, change, .. } => organisation::apply(tables, &id, change),
     }
 }
 
 /// The form of events that the codec writes.
 const VERSION: u8 = 1;
-/// The form of settlements.
-const VERSION_SETTLED: u8 = 2;
+/// The form of settlements. 2 did not say what was settled before.
+const VERSION_SETTLED: u8 = 3;
 /// Octets of the largest event that the codec writes: a usage report.
 const EVENT_BYTES_MAX: usize = 1 << 20;

@@ -211,7 +211,7 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, granted: Granted) -> R
         LedgerAccount::Wallet(terms.buyer),
         i128::from(paid.micros()),
     )?;
-    posting.post(tables)?;
+    posting.hold_only(tables)?;
     quota::reserve(tables, &terms)?;
     spending::granted(tables, &terms)?;
     tariff::use_once_more(tables, &terms.tariff, granted.tariff)?;

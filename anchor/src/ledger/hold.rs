@@ -115,6 +115,6 @@ pub(super) fn end_now(
 ) -> Result<(), Fault> {
     let mut posting = Posting::new(terms.currency);
     end(tables, &mut posting, terms, &mut progress)?;
-    posting.post(tables)?;
+    posting.hold_only(tables)?;
     progress::put(tables, grant, &progress)
 }

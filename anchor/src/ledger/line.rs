@@ -14,6 +14,7 @@ use madang_protocol::{
 };
 
 use super::{
+    books::Moved,
     deadline::{self, Due},
     entry::Posting,
     policy::{CONTESTED_LOOK_AGAIN, DISPUTE_WITHIN},
@@ -79,6 +80,7 @@ pub(super) fn refund(
     terms: &Terms,
     progress: &mut Progress,
     amount: Amount,
+    moved: &mut Moved,
 ) -> Result<(), Fault> {
     if !progress.hold_ended {
         return Err(Invariant::TakenBackOnce.into());
@@ -101,7 +103,7 @@ pub(super) fn refund(
     }
     posting.credit(LedgerAccount::Commission, -micros(back.commission))?;
     posting.credit(LedgerAccount::Tax, -micros(back.tax))?;
-    posting.post(tables)
+    posting.post(tables, moved)
 }
 
 /// L-8: lets go of what the seller earned, if no dispute is open; otherwise notes when to look again.
@@ -122,7 +124,7 @@ pub(super) fn become_payable(
     let earned = net(&terms, &progress)?.seller;
     let mut posting = Posting::new(terms.currency);
     posting.hold(LedgerAccount::Earnings(terms.seller), -micros(earned))?;
-    posting.post(tables)?;
+    posting.hold_only(tables)?;
     progress.payable = true;
     progress::put(tables, grant, &progress)
 }

@@ -5,19 +5,20 @@
 //! rows anew from the journal go through the same `apply`.
 //!
 //! * [`view`], [`table`], [`event`]: what rows and events are, and which there are.
-//! * [`account`], [`organisation`], [`device`], [`entry`], [`top_up`]: who has how much.
+//! * [`account`], [`organisation`], [`device`], [`entry`], [`books`], [`top_up`]: who has how much, and what moved it.
 //! * [`grant`], [`terms`], [`tariff`], [`quota`], [`spending`]: permission to spend, and what is held for it.
 //! * [`settle`], [`settled`], [`progress`], [`pass`]: receipts become money moved.
 //! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
 //! * [`mod@line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
-//! * [`bill`], [`usage`], [`audit`]: what is told about it.
+//! * [`bill`], [`usage`], [`audit`], [`position`]: what is told about it.
 
 pub mod account;
 pub mod adjustment;
 pub mod audit;
 pub mod bill;
 pub mod booking;
+pub mod books;
 mod deadline;
 pub mod device;
 pub mod dispute;
@@ -30,6 +31,7 @@ pub mod organisation;
 mod pack;
 pub mod pass;
 pub mod policy;
+pub mod position;
 pub mod presence;
 pub mod progress;
 pub mod promotion;

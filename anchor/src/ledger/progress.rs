@@ -38,6 +38,28 @@ pub struct Best {
     pub counters: Vec<Counters>,
 }
 
+/// What a grant was settled for before a receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// The settled amount.
+    pub amount: Amount,
+    /// Who got what of it.
+    pub split: Split,
+    /// What was used, by rule.
+    pub counters: Vec<Counters>,
+}
+
+impl Before {
+    /// What was settled with the best receipt so far.
+    pub(super) fn of(best: &Best) -> Self {
+        Self {
+            amount: best.amount,
+            split: best.split,
+            counters: best.counters.clone(),
+        }
+    }
+}
+
 impl Best {
     /// Of two receipts the better one is the same in whatever order they come: more money first, then the later, then chance.
     pub fn rank(&self) -> (Amount, u64, RecordHash) {
@@ -170,18 +192,31 @@ pub(super) fn put(
 pub(super) fn pack_best(row: &mut Packer, best: &Best) {
     row.u64(best.sequence);
     row.amount(best.amount);
-    for part in [
-        best.split.debit,
-        best.split.seller,
-        best.split.commission,
-        best.split.tax,
-    ] {
-        row.amount(part);
-    }
+    pack_split(row, &best.split);
     row.array(&best.receipt.0);
     row.u8(u8::from(best.is_final));
-    row.count(best.counters.len());
-    for counters in &best.counters {
+    pack_counters(row, &best.counters);
+}
+
+/// One octet where there was nothing.
+pub(super) fn pack_before(row: &mut Packer, before: Option<&Before>) {
+    row.u8(u8::from(before.is_some()));
+    if let Some(before) = before {
+        row.amount(before.amount);
+        pack_split(row, &before.split);
+        pack_counters(row, &before.counters);
+    }
+}
+
+fn pack_split(row: &mut Packer, split: &Split) {
+    for part in [split.debit, split.seller, split.commission, split.tax] {
+        row.amount(part);
+    }
+}
+
+fn pack_counters(row: &mut Packer, counters: &[Counters]) {
+    row.count(counters.len());
+    for counters in counters {
         row.u64(counters.requests);
         row.u64(counters.bytes);
         row.u64(counters.milliseconds);
@@ -193,21 +228,41 @@ pub(super) fn unpack_best(row: &mut Unpacker<'_>) -> Result<Best, Fault> {
     Ok(Best {
         sequence: row.u64()?,
         amount: row.amount()?,
-        split: Split {
-            debit: row.amount()?,
-            seller: row.amount()?,
-            commission: row.amount()?,
-            tax: row.amount()?,
-        },
+        split: unpack_split(row)?,
         receipt: RecordHash(row.array()?),
         is_final: row.u8()? == 1,
-        counters: row.list(|row| {
-            Ok(Counters {
-                requests: row.u64()?,
-                bytes: row.u64()?,
-                milliseconds: row.u64()?,
-                passes: row.u64()?,
-            })
-        })?,
+        counters: unpack_counters(row)?,
+    })
+}
+
+pub(super) fn unpack_before(row: &mut Unpacker<'_>) -> Result<Option<Before>, Fault> {
+    match row.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(Before {
+            amount: row.amount()?,
+            split: unpack_split(row)?,
+            counters: unpack_counters(row)?,
+        })),
+        _ => Err(row.bad()),
+    }
+}
+
+fn unpack_split(row: &mut Unpacker<'_>) -> Result<Split, Fault> {
+    Ok(Split {
+        debit: row.amount()?,
+        seller: row.amount()?,
+        commission: row.amount()?,
+        tax: row.amount()?,
+    })
+}
+
+fn unpack_counters(row: &mut Unpacker<'_>) -> Result<Vec<Counters>, Fault> {
+    row.list(|row| {
+        Ok(Counters {
+            requests: row.u64()?,
+            bytes: row.u64()?,
+            milliseconds: row.u64()?,
+            passes: row.u64()?,
+        })
     })
 }

@@ -16,6 +16,7 @@ use madang_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    books::Moved,
     deadline::{self, Due},
     entry::{Posting, balance},
     pack,
@@ -299,7 +300,12 @@ pub(super) fn lower(
 }
 
 /// L-4: what is free of a lot that has ended is the provider's again.
-pub(super) fn lapse(tables: &mut impl Tables, account: &AccountId, id: LotId) -> Result<(), Fault> {
+pub(super) fn lapse(
+    tables: &mut impl Tables,
+    account: &AccountId,
+    id: LotId,
+    moved: &mut Moved,
+) -> Result<(), Fault> {
     let Some(lot) = get(tables, account, id)?.filter(|lot| !lot.free().is_zero()) else {
         return Ok(());
     };
@@ -307,7 +313,7 @@ pub(super) fn lapse(tables: &mut impl Tables, account: &AccountId, id: LotId) ->
     let mut posting = Posting::new(lot.currency);
     posting.credit(LedgerAccount::Promotion(*account), -micros(lapsed))?;
     posting.credit(LedgerAccount::Promotions, micros(lapsed))?;
-    posting.post(tables)?;
+    posting.post(tables, moved)?;
     lower(tables, account, id, lapsed)
 }
 

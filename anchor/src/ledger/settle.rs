@@ -21,7 +21,7 @@ use madang_protocol::{
 
 use super::{
     pass::{self, PassHeld},
-    progress::{self, Best, BuyerClosed, Progress},
+    progress::{self, Before, Best, BuyerClosed, Progress},
     settled::{Move, Settled, Source},
     table::Table,
     terms::Terms,
@@ -267,12 +267,13 @@ impl<'a, V: View> Deciding<'a, V> {
         if touched.progress.hold_ended {
             return Ok(Judgement::Rejected(Reject::GRANT_CLOSED));
         }
-        let counted = before.map_or_else(Vec::new, |best| best.counters.clone());
+        let since = before.map(Before::of);
         touched.progress.best = Some(good.best.clone());
         touched.last_move = Some(at);
         let mut passes = Vec::new();
         for (rule, pattern, days, number) in &good.passes {
-            let had = counted.get(*rule).map_or(0, |counters| counters.passes);
+            let counted = since.as_ref().and_then(|before| before.counters.get(*rule));
+            let had = counted.map_or(0, |counters| counters.passes);
             if *number > had {
                 passes.push(self.prolong(grant, terms, pattern.clone(), *days, number - had)?);
             }
@@ -280,6 +281,7 @@ impl<'a, V: View> Deciding<'a, V> {
         self.moves.push(Move {
             grant,
             best: good.best.clone(),
+            since,
             closes_seller: false,
             ends_hold: false,
             passes,

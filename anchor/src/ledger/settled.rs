@@ -1,4 +1,6 @@
 //! What a settlement decided, as the journal keeps it, and its rows.
+//!
+//! * L-17 A receipt's move says what its grant was settled for before, and that is so.
 
 use madang_protocol::{
     amount::Amount,
@@ -10,13 +12,14 @@ use madang_protocol::{
 };
 
 use super::{
+    books::{EntryKind, Moved},
     deadline::{self, Due},
     entry::Posting,
     hold,
     pack::{Packer, Unpacker, VERSION},
     pass::{self, PassHeld},
     policy::VERDICT_KEPT,
-    progress::{self, Best, Progress, pack_best, unpack_best},
+    progress::{self, Before, Best, Progress, pack_before, pack_best, unpack_before, unpack_best},
     promotion,
     table::{self, LedgerAccount, Table},
     terms::{self, Terms},
@@ -49,6 +52,8 @@ pub struct Move {
     pub grant: GrantId,
     /// What it says, and who gets what of it.
     pub best: Best,
+    /// What was settled of the grant before (L-17), so that the event alone says what it adds.
+    pub since: Option<Before>,
     /// Whether the seller claims nothing more.
     pub closes_seller: bool,
     /// Whether both ends have closed with it.
@@ -213,9 +218,11 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, settled: Settled) -> R
         hold::end(tables, posting, &terms, &mut progress)?;
         progress::put(tables, grant, &progress)?;
     }
+    let mut moved = Moved::by(entry, EntryKind::Settlement, time);
     for posting in postings {
-        posting.post(tables)?;
+        posting.post(tables, &mut moved)?;
     }
+    moved.write(tables)?;
     if let Source::Batch { device, id, hash } = settled.source {
         let judged = Judged {
             hash,
@@ -246,6 +253,10 @@ fn apply_move(
     let terms = terms::existing(tables, &one.grant)?;
     let mut progress = progress::get(tables, &one.grant)?;
     let posting = posting_in(postings, &terms);
+    // L-17
+    if one.since != progress.best.as_ref().map(Before::of) {
+        return Err(Invariant::SettledBefore.into());
+    }
     move_money(tables, posting, &terms, &progress, &one.best)?;
     if by.seller {
         hold::reopen_buyer(tables, &terms, &mut progress)?;
@@ -318,6 +329,7 @@ fn pack_move(payload: &mut Packer, one: &Move) {
     payload.array(&one.grant.0);
     payload.u8(u8::from(one.closes_seller) | u8::from(one.ends_hold) << 1);
     pack_best(payload, &one.best);
+    pack_before(payload, one.since.as_ref());
     if one.passes.is_empty() {
         payload.octets(&[]);
     } else {
@@ -330,6 +342,7 @@ fn unpack_move(payload: &mut Unpacker<'_>) -> Result<Move, Fault> {
     let grant = GrantId(payload.array()?);
     let flags = payload.u8()?;
     let best = unpack_best(payload)?;
+    let since = unpack_before(payload)?;
     let passes = match payload.octets()? {
         [] => Vec::new(),
         octets => codec::decode(octets, octets.len()).map_err(|_| payload.bad())?,
@@ -337,6 +350,7 @@ fn unpack_move(payload: &mut Unpacker<'_>) -> Result<Move, Fault> {
     Ok(Move {
         grant,
         best,
+        since,
         closes_seller: flags & 1 != 0,
         ends_hold: flags & 2 != 0,
         passes,

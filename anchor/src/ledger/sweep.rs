@@ -3,6 +3,7 @@
 use madang_protocol::{ids::GrantId, time::UnixMillis};
 
 use super::{
+    books::{EntryKind, Moved},
     deadline::{self, Due},
     device,
     event::Event,
@@ -22,7 +23,8 @@ pub fn decide(view: &impl View, now: UnixMillis) -> Result<Option<Event>, Fault>
     Ok(is_due.then_some(Event::Swept { time: now }))
 }
 
-pub(super) fn apply(tables: &mut impl Tables, now: UnixMillis) -> Result<(), Fault> {
+pub(super) fn apply(tables: &mut impl Tables, entry: u64, now: UnixMillis) -> Result<(), Fault> {
+    let mut expired = Moved::by(entry, EntryKind::Expired, now);
     for due in deadline::take_due(tables, now, SWEEP_STEP)? {
         match due {
             Due::SettleUntil(grant) => close_for_good(tables, &grant)?,
@@ -34,10 +36,13 @@ pub(super) fn apply(tables: &mut impl Tables, now: UnixMillis) -> Result<(), Fau
                 tables.delete(Table::Usage, &table::device_day(&device, day))?;
             }
             Due::Pass(account, rule) => pass::drop_ended(tables, &account, &rule, now)?,
-            Due::Promotion(account, lot) => promotion::lapse(tables, &account, lot)?,
+            Due::Promotion(account, lot) => {
+                promotion::lapse(tables, &account, lot, &mut expired)?;
+            }
             Due::Payable(grant) => line::become_payable(tables, &grant, now)?,
         }
     }
+    expired.write(tables)?;
     if device::has_old_revocations(tables, now)? {
         device::drop_old_revocations(tables, now, SWEEP_STEP)?;
     }

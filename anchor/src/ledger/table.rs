@@ -6,6 +6,8 @@ use madang_protocol::{
     time::{Day, UnixMillis},
 };
 
+use super::{pack::Unpacker, view::Fault};
+
 /// A table of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -70,11 +72,13 @@ pub enum Table {
     Organisation = 28,
     /// Person, organisation → nothing: what a person is a member of.
     MemberOf = 29,
+    /// Entry → the money that it moved.
+    Entry = 30,
 }
 
 impl Table {
     /// All tables of rows.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Account,
         Self::Handle,
         Self::Device,
@@ -104,6 +108,7 @@ impl Table {
         Self::DisputeList,
         Self::Organisation,
         Self::MemberOf,
+        Self::Entry,
     ];
 }
 
@@ -129,15 +134,7 @@ pub enum LedgerAccount {
 impl LedgerAccount {
     /// The key of its balance in `currency`.
     pub fn key(self, currency: Currency) -> Vec<u8> {
-        let (tag, account) = match self {
-            Self::Cash => (0, None),
-            Self::Wallet(account) => (1, Some(account)),
-            Self::Earnings(account) => (2, Some(account)),
-            Self::Commission => (3, None),
-            Self::Tax => (4, None),
-            Self::Promotion(account) => (5, Some(account)),
-            Self::Promotions => (6, None),
-        };
+        let (tag, account) = self.parts();
         let mut key = vec![tag];
         key.extend_from_slice(currency.as_str().as_bytes());
         key.extend_from_slice(account.as_ref().map_or(&[], AccountId::as_bytes));
@@ -149,18 +146,54 @@ impl LedgerAccount {
         let (tag, rest) = key.split_first()?;
         let (currency, account) = rest.split_at_checked(3)?;
         let currency = std::str::from_utf8(currency).ok()?.parse().ok()?;
-        let account: Option<AccountId> = account.try_into().ok().map(AccountId);
-        let ledger_account = match (tag, account) {
-            (0, None) => Self::Cash,
-            (1, Some(account)) => Self::Wallet(account),
-            (2, Some(account)) => Self::Earnings(account),
-            (3, None) => Self::Commission,
-            (4, None) => Self::Tax,
-            (5, Some(account)) => Self::Promotion(account),
-            (6, None) => Self::Promotions,
-            _ => return None,
+        let of_account = Self::of_account(*tag);
+        let ledger_account = match (of_account, account) {
+            (Some(of), account) => of(AccountId(account.try_into().ok()?)),
+            (None, []) => Self::of_provider(*tag)?,
+            (None, _) => return None,
         };
         Some((ledger_account, currency))
+    }
+
+    /// The number of its kind, and whose it is, unless it is the provider's own.
+    pub(super) fn parts(self) -> (u8, Option<AccountId>) {
+        match self {
+            Self::Cash => (0, None),
+            Self::Wallet(account) => (1, Some(account)),
+            Self::Earnings(account) => (2, Some(account)),
+            Self::Commission => (3, None),
+            Self::Tax => (4, None),
+            Self::Promotion(account) => (5, Some(account)),
+            Self::Promotions => (6, None),
+        }
+    }
+
+    /// Reads its parts, one behind the other.
+    pub(super) fn read(row: &mut Unpacker<'_>) -> Result<Self, Fault> {
+        let tag = row.u8()?;
+        match Self::of_account(tag) {
+            Some(of) => Ok(of(AccountId(row.array()?))),
+            None => Self::of_provider(tag).ok_or_else(|| row.bad()),
+        }
+    }
+
+    fn of_account(tag: u8) -> Option<fn(AccountId) -> Self> {
+        match tag {
+            1 => Some(Self::Wallet),
+            2 => Some(Self::Earnings),
+            5 => Some(Self::Promotion),
+            _ => None,
+        }
+    }
+
+    fn of_provider(tag: u8) -> Option<Self> {
+        match tag {
+            0 => Some(Self::Cash),
+            3 => Some(Self::Commission),
+            4 => Some(Self::Tax),
+            6 => Some(Self::Promotions),
+            _ => None,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     event::{self, Event},
     grant::{Ask, Granted},
     policy::Policy,
-    progress::Best,
+    progress::{self, Before, Best},
     settled::{Move, Settled, Source},
     table::LedgerAccount,
     terms::Terms,
@@ -182,6 +182,7 @@ impl World {
     /// Settles a cumulative amount.
     pub(super) fn settle(&mut self, grant: GrantId, amount: u64) {
         let rates = self.rates;
+        let before = progress::get(&self.tables, &grant).unwrap();
         let best = Best {
             sequence: 1,
             amount: micros(amount),
@@ -193,6 +194,7 @@ impl World {
         let one = Move {
             grant,
             best,
+            since: before.best.as_ref().map(Before::of),
             closes_seller: false,
             ends_hold: false,
             passes: vec![],

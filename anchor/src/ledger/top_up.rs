@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     account, adjustment,
     booking::{self, Booking, BookingKind, Decision},
+    books::{EntryKind, Moved},
     entry::{Posting, balance},
     event::Event,
     pack,
@@ -88,7 +89,9 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, top_up: &TopUp) -> Res
     let mut posting = Posting::new(top_up.currency);
     posting.credit(LedgerAccount::Cash, -micros)?;
     posting.credit(LedgerAccount::Wallet(top_up.account), micros)?;
-    posting.post(tables)?;
+    let mut moved = Moved::by(entry, EntryKind::TopUp, top_up.time);
+    posting.post(tables, &mut moved)?;
+    moved.write(tables)?;
     let booking = Booking {
         account: top_up.account,
         kind: BookingKind::TopUp,

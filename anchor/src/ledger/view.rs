@@ -107,6 +107,10 @@ pub enum Invariant {
     EarningsHeld,
     /// A dispute is open exactly where its grant says so, and has given back no more than its grant did.
     DisputeOfGrant,
+    /// What the books say was moved is what balances say (L-15).
+    BooksAgree,
+    /// What an event says was settled before it was (L-17).
+    SettledBefore,
     /// A row that another names exists.
     RowExists(Table),
 }

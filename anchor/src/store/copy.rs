@@ -11,7 +11,7 @@ use super::{
     postgres::{Import, PostgresError, PostgresOptions},
 };
 use crate::ledger::{
-    audit::Audit,
+    audit::{Audit, page_rows},
     table::Table,
     view::{Order, View as _},
 };
@@ -95,10 +95,11 @@ impl Store {
         mut look: impl FnMut(&[u8], crate::ledger::view::Row) -> Result<(), PostgresError>,
     ) -> Result<(), CopyError> {
         let mut after: Option<Vec<u8>> = None;
+        let page = page_rows(table);
         loop {
             let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             let rows = self
-                .read(|view| view.range(table, (from, Bound::Unbounded), Order::Forward, PAGE))?;
+                .read(|view| view.range(table, (from, Bound::Unbounded), Order::Forward, page))?;
             for (key, row) in &rows {
                 look(key, row.clone())?;
             }
@@ -109,5 +110,3 @@ impl Store {
         }
     }
 }
-
-const PAGE: usize = 4_096;

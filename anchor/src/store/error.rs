@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, sync::Arc};
 
-use madang_journal::{ApplyError, CommitError, NotDurable, OpenError};
+use madang_journal::{ApplyError, CommitError, NotDurable, OpenError, WalkError};
 use madang_protocol::reject::Reject;
 
 use super::postgres::PostgresError;
@@ -81,6 +81,12 @@ impl From<PostgresError> for StoreError {
         if matches!(error, PostgresError::Closed) {
             return Self::Closed;
         }
+        Self::of_cause(Arc::new(error))
+    }
+}
+
+impl From<WalkError> for StoreError {
+    fn from(error: WalkError) -> Self {
         Self::of_cause(Arc::new(error))
     }
 }

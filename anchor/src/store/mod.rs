@@ -13,6 +13,7 @@ mod anchor_store;
 mod copy;
 mod disputes;
 mod engine;
+mod events;
 mod grants;
 mod organisations;
 mod parallel;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use madang_anchor::ledger::position::Position;
 use madang_anchor::store::{self, CopyError, Options, PostgresError, Store};
 
 use crate::{
@@ -38,6 +39,10 @@ pub(crate) fn a_folders_store_becomes_a_database_that_goes_on_from_it(server: &A
         copy.settle(&batch, START).unwrap().to_bytes(),
         verdict.to_bytes()
     );
+    let mut position = Position::default();
+    let events = town.store.events(&position, 1_000).unwrap();
+    assert_eq!(copy.events(&position, 1_000).unwrap(), events);
+    events.iter().for_each(|happened| position.pass(happened));
     let soon = later(START, SECOND);
     let next = town.seller.batch(2, vec![receipt(2, 9)], Vec::new(), soon);
     let there = copy.settle(&next, soon).unwrap();
@@ -46,6 +51,13 @@ pub(crate) fn a_folders_store_becomes_a_database_that_goes_on_from_it(server: &A
     assert_eq!(
         (there.entry, here.entry),
         (verdict.entry + 1, verdict.entry + 1)
+    );
+    let after = copy.events(&position, 1_000).unwrap();
+    let entries: Vec<u64> = after.iter().map(|happened| happened.entry).collect();
+    assert_eq!(
+        entries,
+        [there.entry],
+        "a place in the folder is one in the database"
     );
     assert_eq!(copy.verify_all().unwrap(), town.store.verify_all().unwrap());
     let other = town.store.copy_into(&server.database(), |_| {}).unwrap();

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod copies;
+mod events;
 mod holds;
 mod money;
 mod organisations;
@@ -35,6 +36,9 @@ impl Check {
     }
 }
 
+/// Something that a server's databases must do.
+type OfServer = fn(&Arc<Server>);
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let server = if arguments.list {
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     };
     let checks = [
         accounts::CHECKS,
+        events::CHECKS,
         holds::CHECKS,
         money::CHECKS,
         organisations::CHECKS,
@@ -69,17 +74,24 @@ fn main() -> ExitCode {
         });
         trials.push(trial.with_ignored_flag(server.is_none()));
     }
-    let on = server.clone();
-    let copies = Trial::test(
-        "postgres::a_folders_store_becomes_a_database_that_goes_on_from_it",
-        move || {
-            copies::a_folders_store_becomes_a_database_that_goes_on_from_it(
-                &on.ok_or("no server")?,
-            );
+    let of_a_server: [(&str, OfServer); 2] = [
+        (
+            "postgres::a_folders_store_becomes_a_database_that_goes_on_from_it",
+            copies::a_folders_store_becomes_a_database_that_goes_on_from_it,
+        ),
+        (
+            "postgres::a_reader_that_follows_two_writers_misses_nothing",
+            events::a_reader_that_follows_two_writers_misses_nothing,
+        ),
+    ];
+    for (name, check) in of_a_server {
+        let on = server.clone();
+        let trial = Trial::test(name, move || {
+            check(&on.ok_or("no server")?);
             Ok(())
-        },
-    );
-    trials.push(copies.with_ignored_flag(server.is_none()));
+        });
+        trials.push(trial.with_ignored_flag(server.is_none()));
+    }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if server.is_none() && !arguments.list {
         eprintln!("left out: what PostgreSQL must do, since {why}");

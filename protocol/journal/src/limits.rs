@@ -36,5 +36,8 @@ pub(crate) const INDEX_ATTEMPTS_MAX: u8 = 3;
 /// Bytes read from the log at once while walking it.
 pub(crate) const READ_BYTES: usize = 256 << 10;
 
+/// Readers of pages of entries whose place is remembered.
+pub(crate) const READERS_RESTING_MAX: usize = 4;
+
 /// Memory that a row costs beside its key and value, in bytes: an estimate of map slots and counters.
 pub(crate) const ROW_OVERHEAD_BYTES: usize = 160;

@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle};
 use parking_lot::{Mutex, RwLock};
 
 use crate::core::{Backlog, Core, Pipe};
-use crate::entries::Entries;
+use crate::entries::{Entries, Resting};
 use crate::index::{Index, IndexError, Opener, open_sled};
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::lock::Lock;
-use crate::log::{self, AppendError, Head, HeadMark, Log, ScanError};
+use crate::log::{self, AppendError, Entry, Head, HeadMark, Log, ScanError, WalkError};
 use crate::options::Options;
 use crate::recover::{Rebuilt, Recoverer, ReplayError};
 use crate::rows::{ApplyError, Reader, Rows, Schema};
@@ -116,6 +116,7 @@ pub enum CloseError {
 pub struct Store<S: Schema> {
     core: Arc<Core<S>>,
     threads: Mutex<Option<Threads>>,
+    resting: Resting,
 }
 
 struct Threads {
@@ -171,6 +172,7 @@ impl<S: Schema> Store<S> {
             Self {
                 core,
                 threads: Mutex::new(Some(threads)),
+                resting: Resting::default(),
             },
             recovery,
         ))
@@ -228,6 +230,20 @@ impl<S: Schema> Store<S> {
     /// The durable entries from `from_seq` on, each verified as it is read.
     pub fn entries(&self, from_seq: u64) -> Entries {
         Entries::new(&self.core.segments, from_seq, self.head().seq)
+    }
+
+    /// A page of the durable entries after `after`, each verified: at most `entries_max`, and none more once they have `bytes_max` octets.
+    /// Empty at the end. Who reads page after page begins each where the one before ended.
+    pub fn entries_after(
+        &self,
+        after: u64,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, WalkError> {
+        let until = self.head().seq;
+        let range = (after.min(until), until);
+        self.resting
+            .page(&self.core.segments, range, entries_max, bytes_max)
     }
 
     /// Writes what is queued, brings the index to the journal's head and lets go of the files. Later commits are refused.

@@ -228,6 +228,47 @@ fn ranges_and_prefixes_merge_memory_and_index() {
 }
 
 #[test]
+fn pages_of_entries_go_on_over_files_and_after_later_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = common::disk::SimDisk::new();
+    let options = Options {
+        segment_bytes: 1 << 10,
+        preallocate_bytes: 1 << 10,
+        ..sim_options(dir.path(), &disk)
+    };
+    let (store, _) = open(options).unwrap();
+    assert!(store.entries_after(0, 9, usize::MAX).unwrap().is_empty());
+    let (mut seen, mut others) = (madang_journal::Head::default(), 0);
+    for round in 0..20 {
+        for _ in 0..round {
+            commit_durable(&store, &[add("a", 1)]).unwrap();
+        }
+        // One reader follows in small steps; six others, more than are remembered, read each another page.
+        loop {
+            let page = store.entries_after(seen.seq, 3, usize::MAX).unwrap();
+            assert!(page.len() <= 3);
+            for entry in &page {
+                seen = seen.then(&entry.payload);
+                assert_eq!((entry.seq, entry.hash), (seen.seq, seen.hash));
+            }
+            if page.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, store.head());
+        for after in 0..6 {
+            let page = store.entries_after(after, 1, 0).unwrap();
+            assert!(page.is_empty());
+            let page = store.entries_after(after, 2, 1).unwrap();
+            others += page.len();
+            assert!(page.iter().all(|entry| entry.seq == after + 1));
+        }
+    }
+    assert!(others > 100);
+    assert!(store.entries_after(u64::MAX, 9, 9).unwrap().is_empty());
+}
+
+#[test]
 fn writers_that_wait_share_an_fsync() {
     let dir = tempfile::tempdir().unwrap();
     let disk = common::disk::SimDisk::new();

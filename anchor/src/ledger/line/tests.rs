@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::{
+    books::EntryKind,
     dispute::{self, Ruling, Statement},
     entry::payable,
     testing::{BUYER, SELLER, Terms1, World, micros as amount, refusal},
@@ -93,7 +94,9 @@ fn l_9_what_was_paid_out_and_taken_back_is_owed_and_earned_again_first() {
         .credit(LedgerAccount::Earnings(SELLER), -900)
         .unwrap();
     posting.credit(LedgerAccount::Cash, 900).unwrap();
-    posting.post(&mut world.tables).unwrap();
+    let mut moved = Moved::by(1 << 40, EntryKind::Refund, world.now);
+    posting.post(&mut world.tables, &mut moved).unwrap();
+    moved.write(&mut world.tables).unwrap();
     let kind = crate::ledger::adjustment::AdjustmentKind::RefundLine { grant, entry: 0 };
     world.adjust(9, kind, 600).unwrap();
     assert_eq!(earnings(&world), (-540, 0, 0));

@@ -1,5 +1,7 @@
 //! Events as they are written, and what breaks an invariant.
 
+use std::collections::BTreeMap;
+
 use madang_protocol::{
     amount::Currency,
     ids::{AccountId, KeyId, RequestId, TariffHash},
@@ -9,7 +11,7 @@ use madang_protocol::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{entry::balance, event, view::testing::MapTables};
+use crate::ledger::{books::Entry, entry::balance, event, view::testing::MapTables};
 
 const GRANT: GrantId = GrantId([1; 16]);
 
@@ -72,6 +74,7 @@ fn settled(amount: u64, commission_bp: u16) -> Settled {
         moves: vec![Move {
             grant: GRANT,
             best,
+            since: None,
             closes_seller: true,
             ends_hold: false,
             passes: vec![PassHeld {
@@ -100,7 +103,7 @@ fn held(terms: &Terms) -> MapTables {
             i128::from(terms.hold.micros()),
         )
         .unwrap();
-    posting.post(&mut tables).unwrap();
+    posting.hold_only(&mut tables).unwrap();
     tables
 }
 
@@ -108,10 +111,10 @@ fn held(terms: &Terms) -> MapTables {
 fn an_event_is_read_as_it_was_written_and_every_cut_is_refused() {
     let settled = settled(500, 100);
     let payload = settled.to_payload();
-    assert_eq!(Settled::unpack(2, &payload).unwrap(), settled);
+    assert_eq!(Settled::unpack(3, &payload).unwrap(), settled);
     for end in 0..payload.len() {
         assert!(matches!(
-            Settled::unpack(2, &payload[..end]),
+            Settled::unpack(3, &payload[..end]),
             Err(Fault::Unreadable(Table::Journal))
         ));
     }
@@ -132,6 +135,7 @@ fn money_moves_from_the_hold_and_an_event_that_breaks_an_invariant_is_refused() 
 
     let broken = |change: &dyn Fn(&mut Best)| {
         let mut event = plain.clone();
+        event.moves[0].since = Some(Before::of(&plain.moves[0].best));
         change(&mut event.moves[0].best);
         match event::apply(&mut tables.clone(), 21, &event.to_payload()) {
             Err(Fault::Broken(invariant)) => invariant,
@@ -148,6 +152,13 @@ fn money_moves_from_the_hold_and_an_event_that_breaks_an_invariant_is_refused() 
         broken(&|best| best.amount = Amount::MAX),
         Invariant::SettledWithinGrant
     );
+    // L-17
+    let mut again = plain.clone();
+    again.moves[0].best.sequence = 10;
+    assert!(matches!(
+        event::apply(&mut tables.clone(), 21, &again.to_payload()),
+        Err(Fault::Broken(Invariant::SettledBefore))
+    ));
     let mut twice = plain.clone();
     twice.ended = vec![GRANT, GRANT];
     assert!(event::apply(&mut tables.clone(), 21, &twice.to_payload()).is_err());
@@ -155,7 +166,7 @@ fn money_moves_from_the_hold_and_an_event_that_breaks_an_invariant_is_refused() 
 
 proptest! {
     #[test]
-    fn hostile_octets_are_refused_without_a_panic(octets in proptest::collection::vec(any::<u8>(), 0..200), version in 0..4_u8) {
+    fn hostile_octets_are_refused_without_a_panic(octets in proptest::collection::vec(any::<u8>(), 0..200), version in 0..5_u8) {
         let mut payload = vec![version];
         payload.extend_from_slice(&octets);
         let mut tables = held(&terms(1_000, 100));
@@ -178,15 +189,23 @@ proptest! {
     fn steps_of_any_size_sum_to_the_same_as_one(amounts in proptest::collection::btree_set(1..=1_u64 << 53, 1..6), commission_bp in 0..=10_000_u16) {
         let terms = terms(1 << 53, commission_bp);
         let (mut stepwise, mut at_once) = (held(&terms), held(&terms));
-        let plain = |amount| {
+        // The books have a row for each entry: the same number for all, so that what stays is the last step, and the sum is taken apart.
+        let mut moved: BTreeMap<LedgerAccount, i64> = BTreeMap::new();
+        let mut apply = |tables: &mut MapTables, amount, sign| {
             let mut event = settled(amount, commission_bp);
             (event.seller_closed, event.ended) = (vec![], vec![]);
-            event.to_payload()
+            let before = progress::get(tables, &GRANT).unwrap();
+            event.moves[0].since = before.best.as_ref().map(Before::of);
+            event::apply(tables, 1, &event.to_payload()).unwrap();
+            for leg in tables.0.remove(&(Table::Entry as u8, 1_u64.to_be_bytes().into())).map_or_else(Vec::new, |row| Entry::of_row(&row).unwrap().legs) {
+                *moved.entry(leg.account).or_default() += sign * leg.micros;
+            }
         };
         for amount in &amounts {
-            event::apply(&mut stepwise, 1, &plain(*amount)).unwrap();
+            apply(&mut stepwise, *amount, 1);
         }
-        event::apply(&mut at_once, 1, &plain(*amounts.last().unwrap())).unwrap();
+        apply(&mut at_once, *amounts.last().unwrap(), -1);
         prop_assert_eq!(stepwise, at_once);
+        prop_assert!(moved.values().all(|left| *left == 0));
     }
 }

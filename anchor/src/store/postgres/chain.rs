@@ -1,6 +1,8 @@
 //! The hash chain over what one instance has written: each event names the hash of the one before. An instance writes one transaction at a time, so
 //! that its chain has the order of its entries.
 
+use madang_journal::Head;
+
 use super::{error::PostgresError, link::Link};
 
 /// The last link of an instance's chain.
@@ -42,6 +44,9 @@ impl ChainHead {
     /// The head after one more event.
     pub(super) fn then(&self, entry: i64, payload: &[u8]) -> Self {
         let link = self.link + 1;
+        if self.shard == COPIED {
+            return self.then_copied(link, payload);
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.shard.to_be_bytes());
         hasher.update(&link.to_be_bytes());
@@ -55,4 +60,21 @@ impl ChainHead {
             hash: *hasher.finalize().as_bytes(),
         }
     }
+
+    /// A folder's chain goes on as it was: entry by entry, with its own hashes.
+    fn then_copied(&self, link: i64, payload: &[u8]) -> Self {
+        let before = Head {
+            seq: self.link.cast_unsigned(),
+            hash: self.hash,
+        };
+        Self {
+            shard: COPIED,
+            link,
+            entry: link,
+            hash: before.then(payload).hash,
+        }
+    }
 }
+
+/// The chain of what was copied from a folder. No instance writes it.
+pub(super) const COPIED: i16 = 0;

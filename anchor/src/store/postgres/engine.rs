@@ -255,16 +255,35 @@ impl Postgres {
         }
     }
 
-    fn with_reader<R>(
+    /// Reads one state of the tables.
+    pub(super) fn with_link<R>(
         &self,
-        mut work: impl FnMut(&RefCell<Reading>) -> Result<R, Fault>,
-    ) -> Result<R, StoreError> {
+        work: impl FnOnce(&mut Link) -> Result<R, PostgresError>,
+    ) -> Result<R, PostgresError> {
+        let mut link = self.begin_read()?;
+        let answer = work(&mut link);
+        if link.run("ROLLBACK").is_ok() {
+            self.give_back(link);
+        }
+        answer
+    }
+
+    /// A connection with a transaction that reads one state.
+    fn begin_read(&self) -> Result<Link, PostgresError> {
         let mut link = self.reader()?;
         if link.run(READ).is_err() {
             // One that was kept may have been lost since: a new one tells why.
             link = self.options.connect()?;
             link.run(READ)?;
         }
+        Ok(link)
+    }
+
+    fn with_reader<R>(
+        &self,
+        mut work: impl FnMut(&RefCell<Reading>) -> Result<R, Fault>,
+    ) -> Result<R, StoreError> {
+        let link = self.begin_read()?;
         let reading = RefCell::new(Reading {
             link,
             known: HashMap::new(),

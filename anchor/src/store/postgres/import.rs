@@ -3,7 +3,7 @@
 use madang_protocol::ids::NetworkId;
 
 use super::{
-    chain::ChainHead,
+    chain::{COPIED, ChainHead},
     connect::PostgresOptions,
     error::PostgresError,
     group::{write_events, write_rows},
@@ -15,12 +15,18 @@ use crate::ledger::{table::Table, view::Row};
 
 /// Events, or rows, that are sent at once.
 const TOGETHER: usize = 4_096;
+/// Octets of them, beside one more.
+const TOGETHER_OCTETS: usize = 16 << 20;
 
 /// A database that is being filled, in one transaction: until [`Import::finish`] it is as empty as before.
 pub(in crate::store) struct Import {
     link: Link,
+    /// The instance that will go on with the provider's own balances.
+    shard: i16,
     head: ChainHead,
     events: Vec<(ChainHead, Vec<u8>)>,
+    /// Of the events and rows that wait.
+    octets: usize,
     rows: Overlay,
 }
 
@@ -34,7 +40,8 @@ impl Import {
         network: NetworkId,
     ) -> Result<Self, PostgresError> {
         let shard = options.prepare(network)?;
-        let (mut link, head) = options.connect_as(shard)?;
+        let (mut link, _) = options.connect_as(shard)?;
+        let head = ChainHead::read(&mut link, COPIED)?;
         link.run("SET statement_timeout = 0; BEGIN ISOLATION LEVEL SERIALIZABLE")?;
         // Nobody else writes meanwhile.
         link.run("LOCK TABLE madang_events, madang_rows IN EXCLUSIVE MODE")?;
@@ -50,8 +57,10 @@ impl Import {
         }
         Ok(Self {
             link,
+            shard,
             head,
             events: Vec::new(),
+            octets: 0,
             rows: Overlay::default(),
         })
     }
@@ -64,8 +73,12 @@ impl Import {
     ) -> Result<(), PostgresError> {
         let entry = i64::try_from(entry).map_err(|_| PostgresError::Foreign)?;
         self.head = self.head.then(entry, &payload);
+        if self.head.entry != entry {
+            return Err(PostgresError::Foreign);
+        }
+        self.octets += payload.len();
         self.events.push((self.head, payload));
-        if self.events.len() >= TOGETHER {
+        if self.events.len() >= TOGETHER || self.octets >= TOGETHER_OCTETS {
             self.send_events()?;
         }
         Ok(())
@@ -78,9 +91,10 @@ impl Import {
         key: &[u8],
         row: Row,
     ) -> Result<(), PostgresError> {
-        let place: Place = own_place(self.head.shard, table, key);
+        let place: Place = own_place(self.shard, table, key);
+        self.octets += row.len();
         self.rows.put(place, Some(row));
-        if self.rows.len() >= TOGETHER {
+        if self.rows.len() >= TOGETHER || self.octets >= TOGETHER_OCTETS {
             self.send_rows()?;
         }
         Ok(())
@@ -100,12 +114,14 @@ impl Import {
     fn send_events(&mut self) -> Result<(), PostgresError> {
         write_events(&mut self.link, &self.events)?;
         self.events.clear();
+        self.octets = 0;
         Ok(())
     }
 
     fn send_rows(&mut self) -> Result<(), PostgresError> {
         write_rows(&mut self.link, &self.rows)?;
         self.rows = Overlay::default();
+        self.octets = 0;
         Ok(())
     }
 }

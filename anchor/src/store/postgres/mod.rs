@@ -6,7 +6,7 @@
 //! * [`overlay`]: what a transaction has changed and not written yet.
 //! * [`group`]: commands of many threads that share one transaction.
 //! * [`engine`]: reads and commits, and what is tried again.
-//! * [`chain`]: the hash chain over what this instance has written.
+//! * [`chain`]: the hash chain over what this instance has written; [`events`]: all chains, to read.
 //! * [`import`]: a folder's store as the beginning of a database.
 //! * [`connect`]: where the database is, and whose turn an instance's name is.
 
@@ -14,6 +14,7 @@ mod chain;
 mod connect;
 mod engine;
 mod error;
+mod events;
 mod group;
 mod import;
 mod link;

@@ -34,6 +34,23 @@ pub struct Head {
     pub hash: [u8; 32],
 }
 
+impl Head {
+    /// The head after one more entry: how a chain is followed where its entries are kept elsewhere.
+    pub fn then(&self, payload: &[u8]) -> Self {
+        let seq = self.seq + 1;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&VERSION.to_le_bytes());
+        hasher.update(&[0; 4]);
+        hasher.update(&seq.to_le_bytes());
+        hasher.update(&self.hash);
+        hasher.update(payload);
+        Self {
+            seq,
+            hash: *hasher.finalize().as_bytes(),
+        }
+    }
+}
+
 /// Where an entry ends in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Position {
@@ -168,6 +185,7 @@ mod tests {
             expected
         );
         assert_eq!(head.seq, 7);
+        assert_eq!(prev.then(b"madang"), head);
         let decoded = decode(&out).unwrap();
         assert_eq!((decoded.seq, decoded.durable, decoded.length), (7, 5, 70));
         assert_eq!((decoded.prev, decoded.hash), (prev.hash, head.hash));

@@ -102,6 +102,11 @@ impl Walk {
         Ok(Some(Verified { head, payload }))
     }
 
+    /// Lets go of the file and of what was read ahead: where the log ends, that may have been written over since.
+    pub(crate) fn rest(&mut self) {
+        self.window = None;
+    }
+
     /// The error for the present position.
     pub(crate) fn broken(&self, what: &'static str) -> Broken {
         let file = segment::path(&self.segments.dir, self.at.segment);
