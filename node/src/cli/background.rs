@@ -10,7 +10,10 @@ use std::{
 };
 
 use super::failure::Failure;
-use crate::{control::Client, home::Home};
+use crate::{
+    control::{CallError, Client},
+    home::Home,
+};
 
 /// A daemon that has not answered by then is not coming.
 const UP_WITHIN: Duration = Duration::from_secs(20);
@@ -58,8 +61,11 @@ async fn wait(home: &Home, child: &mut Child, before: u64) -> Result<(), Failure
                 Failure::failed(text)
             });
         }
-        if client.is_running().await? {
-            return Ok(client.ready().await?);
+        match client.ready().await {
+            Ok(()) => return Ok(()),
+            // One that was killed may still hold the socket for a moment.
+            Err(CallError::NotRunning | CallError::Broken(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

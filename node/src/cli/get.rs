@@ -109,7 +109,8 @@ pub(super) async fn get(home: &Home, args: Get) -> Result<(), Failure> {
     let cost = Cost::begin(&download.client, &target.site).await;
     let done = download.to(&output).await;
     let paid = cost.end(&download.client).await;
-    if done.is_err() && download.held() == 0 {
+    let held = download.held();
+    if done.is_err() && held == 0 {
         // Nothing to go on from: what cannot be removed does no harm.
         let _ = remove(&download.part);
         let _ = remove(&download.note);
@@ -117,6 +118,11 @@ pub(super) async fn get(home: &Home, args: Get) -> Result<(), Failure> {
     let is_checked = done.inspect_err(|_| {
         if let Some(paid) = &paid {
             out::note(format!("{paid} for what came"));
+        }
+        if held > 0 {
+            out::note(format!(
+                "{held} octets came; the same command goes on from there"
+            ));
         }
     })?;
     let size = std::fs::metadata(&output).map_or(0, |file| file.len());
@@ -205,11 +211,7 @@ impl Download<'_> {
                     };
                     if fruitless >= FRUITLESS_MAX {
                         self.bar.abandon();
-                        let text = format!(
-                            "the download stopped at {} octets ({reason}); the same command goes on from there",
-                            self.held()
-                        );
-                        return Err(Failure::failed(text));
+                        return Err(Failure::failed(format!("the download stopped: {reason}")));
                     }
                     tokio::time::sleep(RETRY_AFTER).await;
                 }

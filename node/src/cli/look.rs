@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::Config,
     control::{
-        Client,
+        CallError, Client,
         model::{Agree, BillView, ConsentStatus, Sites, Status, WalletView},
     },
     home::Home,
@@ -49,7 +49,8 @@ pub(super) async fn down(home: &Home) -> Result<(), Failure> {
 pub(super) async fn open(home: &Home, args: Open) -> Result<(), Failure> {
     let target = Target::parse(&args.site)?;
     let client = Client::new(home);
-    let proxy = if client.is_running().await? {
+    let is_running = client.is_running().await?;
+    let proxy = if is_running {
         let status: Status = client.get("/v1/status").await?;
         status.proxy.and_then(|proxy| proxy.parse().ok())
     } else {
@@ -65,6 +66,10 @@ pub(super) async fn open(home: &Home, args: Open) -> Result<(), Failure> {
         target.path
     );
     out::line(&url);
+    if !is_running {
+        out::note(CallError::NotRunning.to_string());
+        return Ok(());
+    }
     let has_desktop = ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()
         .any(|name| std::env::var_os(name).is_some());

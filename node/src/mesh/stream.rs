@@ -11,9 +11,10 @@ use libp2p::PeerId;
 use libp2p::core::upgrade::NegotiationError;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A single read fills at most this much: the buffer must be zeroed before the lower layers may see it, and more than
-/// this never comes at once.
+/// A single read fills at most this much: more never comes at once.
 const READ_BYTES_MAX: usize = 256 * 1024;
+/// A single read may always fill this much.
+const READ_BYTES_MIN: usize = 4 * 1024;
 /// Slices of a vectored write are joined up to this size; a slice that is larger goes by itself, uncopied.
 const JOIN_BYTES: usize = 16 * 1024;
 
@@ -28,6 +29,10 @@ pub struct Stream {
     relayed: bool,
     agreement: Agreement,
     joined: Vec<u8>,
+    /// Where short reads go first, zeroed once.
+    short: Box<[u8]>,
+    /// What the next read may fill.
+    room: usize,
     _place: Option<Place>,
 }
 
@@ -55,6 +60,8 @@ impl Stream {
             relayed,
             agreement: Agreement::Awaited,
             joined: Vec::new(),
+            short: Box::default(),
+            room: READ_BYTES_MIN,
             _place: place,
         }
     }
@@ -67,6 +74,16 @@ impl Stream {
     /// Whether a third node carries the connection.
     pub fn is_relayed(&self) -> bool {
         self.relayed
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let read = ready!(self.usable()?.poll_read(cx, space));
+        self.agreement = match (self.agreement, &read) {
+            (Agreement::Awaited, Err(_)) => Agreement::Failed,
+            (Agreement::Awaited, Ok(_)) => Agreement::Reached,
+            (reached, _) => reached,
+        };
+        Poll::Ready(read.map_err(explain))
     }
 
     /// What may be polled.
@@ -85,15 +102,26 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let room = buf.remaining().min(READ_BYTES_MAX);
-        let space = buf.initialize_unfilled_to(room);
-        let read = ready!(this.usable()?.poll_read(cx, space));
-        this.agreement = match (this.agreement, &read) {
-            (Agreement::Awaited, Err(_)) => Agreement::Failed,
-            (Agreement::Awaited, Ok(_)) => Agreement::Reached,
-            (reached, _) => reached,
+        let room = buf.remaining().min(this.room);
+        let mut short = std::mem::take(&mut this.short);
+        let read = if this.room > READ_BYTES_MIN {
+            // The lower layers may see nothing that is not zeroed.
+            let space = buf.initialize_unfilled_to(room);
+            this.poll_fill(cx, space).map_ok(|read| {
+                buf.advance(read);
+                read
+            })
+        } else {
+            if short.is_empty() {
+                short = vec![0; READ_BYTES_MIN].into();
+            }
+            this.poll_fill(cx, &mut short[..room]).map_ok(|read| {
+                buf.put_slice(&short[..read]);
+                read
+            })
         };
-        buf.advance(read.map_err(explain)?);
+        this.short = short;
+        this.room = next_room(this.room, ready!(read)?);
         Poll::Ready(Ok(()))
     }
 }
@@ -154,6 +182,17 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// What the next read may fill. Zeroing room for a download, at each poll, costs about as much as all else of a short answer.
+fn next_room(room: usize, read: usize) -> usize {
+    if read >= room {
+        (room * 4).min(READ_BYTES_MAX)
+    } else if read < room / 4 {
+        (room / 2).max(READ_BYTES_MIN)
+    } else {
+        room
+    }
+}
+
 /// Gives a refused protocol its own kind.
 fn explain(error: io::Error) -> io::Error {
     let refused = error
@@ -198,5 +237,20 @@ pub(super) struct Place(Places);
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_follows_what_comes() {
+        let reads = |from, read, times| (0..times).fold(from, |room, _| next_room(room, read));
+        assert_eq!(reads(READ_BYTES_MIN, READ_BYTES_MAX, 3), READ_BYTES_MAX);
+        assert_eq!(reads(READ_BYTES_MAX, READ_BYTES_MAX, 5), READ_BYTES_MAX);
+        assert_eq!(reads(READ_BYTES_MAX, READ_BYTES_MAX / 2, 5), READ_BYTES_MAX);
+        assert_eq!(reads(READ_BYTES_MAX, 1_200, 6), READ_BYTES_MIN);
+        assert_eq!(reads(READ_BYTES_MIN, 0, 5), READ_BYTES_MIN);
     }
 }

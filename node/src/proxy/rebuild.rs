@@ -141,11 +141,10 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
             && !IDENTITY.contains(&name)
             && !named.iter().any(|other| other == name)
     };
-    headers
-        .iter()
-        .filter(|(name, _)| passes(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    let mut passed = HeaderMap::with_capacity(headers.len());
+    let those = headers.iter().filter(|(name, _)| passes(name));
+    passed.extend(those.map(|(name, value)| (name.clone(), value.clone())));
+    passed
 }
 
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
