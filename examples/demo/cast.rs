@@ -24,6 +24,7 @@ use madang_anchor::{
     operator::{
         answer::{Answer, Money},
         command::{AccountAdd, Class, Command},
+        ledger::{LedgerAnswer, LedgerCommand},
     },
 };
 use madang_protocol::{amount::Amount, ids::RequestId, name::Handle, record::request::Secret};
@@ -129,8 +130,9 @@ impl Anchor {
 
     /// Walks the books; says what was looked at.
     pub(super) async fn check(&self) -> Result<String> {
-        let Answer::Checked { summary } = self.tell(Command::LedgerCheck).await? else {
-            bail!("the operator's desk answers something else than the check");
+        let audited = self.tell(Command::Ledger(LedgerCommand::Audit)).await?;
+        let Answer::Ledger(LedgerAnswer::Holds { summary }) = audited else {
+            bail!("the books do not balance");
         };
         Ok(summary)
     }

@@ -86,6 +86,12 @@ pub const PRESENCE_BYTES_MAX: usize =
 pub const REVOCATIONS_MAX: usize = 4_096;
 /// Octets of a sealed revocation list.
 pub const REVOCATION_LIST_BYTES_MAX: usize = 256 * 1_024;
+/// Octets of an anchor's name among those that share a database.
+pub const INSTANCE_BYTES_MAX: usize = 40;
+/// Chains of one journal: anchors that ever shared a database.
+pub const CHAINS_MAX: usize = 1_024;
+/// Octets of a sealed statement of heads.
+pub const HEAD_STATEMENT_BYTES_MAX: usize = 128 * 1_024;
 /// Rows in one usage report.
 pub const USAGE_ROWS_MAX: usize = 1_024;
 /// Octets of a sealed usage report.

@@ -306,6 +306,9 @@ impl Broker {
         let now = self.now();
         self.directory.lock().handle_timeout(now);
         self.refresh_bootstrap(now)?;
+        if self.store.state_heads(now)? {
+            tracing::info!("stated where the journal ends");
+        }
         for _ in 0..TICK_STEPS_MAX {
             if !self.store.tick(now)? {
                 break;

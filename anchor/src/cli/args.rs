@@ -46,6 +46,9 @@ pub(super) enum Sub {
     /// The books
     #[command(subcommand)]
     Ledger(LedgerSub),
+    /// The books for other programs
+    #[command(subcommand)]
+    Export(ExportSub),
     /// Where accounts and money are kept
     #[command(subcommand)]
     Store(StoreSub),
@@ -297,8 +300,40 @@ pub(super) enum DeviceSub {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LedgerSub {
-    /// Check that the books balance and every hold is covered
-    Check,
+    /// Walk the whole journal and every invariant of the books; of a home folder also make its rows anew and compare them
+    Verify {
+        /// A statement of where the journal ended, as `ledger head --json` has printed it, to hold against the journal beside those that are kept
+        #[arg(long, value_name = "FILE")]
+        statement: Option<PathBuf>,
+    },
+    /// Show the signed statement of where the journal ended, the last one or a day's
+    Head {
+        /// The day, in UTC, such as 2026-12-31
+        #[arg(long, value_name = "DATE")]
+        day: Option<Day>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ExportSub {
+    /// The books as a journal for hledger
+    Hledger(Export),
+    /// The books as a journal for beancount
+    Beancount(Export),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Where to; - is standard output
+    pub(super) file: PathBuf,
+    /// From this day on, in UTC, such as 2026-12-01; what was before stands in one opening transaction
+    #[arg(long, value_name = "DATE")]
+    pub(super) from: Option<Day>,
+    /// Up to and with this day
+    #[arg(long, value_name = "DATE")]
+    pub(super) until: Option<Day>,
 }
 
 #[derive(Debug, Subcommand)]

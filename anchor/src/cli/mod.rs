@@ -4,6 +4,8 @@ mod args;
 mod background;
 mod books;
 mod copy;
+mod export;
+mod ledger;
 mod operate;
 mod print;
 mod serve;

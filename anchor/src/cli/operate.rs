@@ -1,13 +1,17 @@
 //! The operator's commands: through the socket of the anchor that runs in the home, or on its store where none does.
 
-use std::io::BufRead as _;
+use std::{
+    io::BufRead as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, anyhow};
 use madang_protocol::{ids::RequestId, record::request::Secret, reject::Reject};
-use tokio::runtime;
+use tokio::{net::UnixStream, runtime};
 
 use super::{
-    args::{AccountSub, Add, DeviceSub, LedgerSub, Output, Topup},
+    args::{AccountSub, Add, DeviceSub, Output, Topup},
     books, print,
     run::{Failure, configured},
 };
@@ -23,7 +27,7 @@ use crate::{
         command::{AccountAdd, Command},
         desk::{Desk, DeskError},
     },
-    store::error::StoreError,
+    store::{Store, error::StoreError},
 };
 
 pub(super) fn account(home: &Home, sub: AccountSub) -> Result<(), Failure> {
@@ -105,17 +109,6 @@ pub(super) fn device(home: &Home, sub: DeviceSub) -> Result<(), Failure> {
         DeviceSub::Revoke { handle, device } => {
             ask(home, &Command::DeviceRevoke { handle, device })?;
             Ok(print::line(&format!("revoked {device}"))?)
-        }
-    }
-}
-
-pub(super) fn ledger(home: &Home, sub: &LedgerSub) -> Result<(), Failure> {
-    match sub {
-        LedgerSub::Check => {
-            let Answer::Checked { summary } = ask(home, &Command::LedgerCheck)? else {
-                return Err(unexpected());
-            };
-            Ok(print::line(&format!("the books balance: {summary}"))?)
         }
     }
 }
@@ -234,26 +227,68 @@ fn generate() -> Result<Secret, Failure> {
 
 /// Asks the anchor that runs in `home`, or does it on the store at rest.
 pub(super) fn ask(home: &Home, command: &Command) -> Result<Answer, Failure> {
-    let answered = block_on(async {
-        let connected = client::connect(&home.socket())
-            .await
-            .context("reach the running anchor")?;
-        let Some(stream) = connected else {
-            return Ok(None);
-        };
-        let answer = client::ask(stream, command).await.map_err(|error| {
-            let is_mistake = matches!(
-                &error,
-                ClientError::Refused { reject: Some(reject), .. } if is_mistake(*reject)
-            );
-            of(error.into(), is_mistake)
-        });
-        answer.map(Some)
-    })?;
-    match answered {
-        Some(answer) => Ok(answer),
-        None => at_rest(home, command.clone()),
+    let session = Session::open(home)?;
+    let answer = session.ask(command);
+    session.close()?;
+    answer
+}
+
+/// Where commands are done one after the other: by the anchor that runs in the home, or on its store, which is open meanwhile.
+pub(super) enum Session {
+    Running(PathBuf),
+    AtRest { desk: Desk, store: Arc<Store> },
+}
+
+impl Session {
+    pub(super) fn open(home: &Home) -> Result<Self, Failure> {
+        let socket = home.socket();
+        let connected = block_on(async { Ok(reach(&socket).await?.is_some()) })?;
+        if connected {
+            return Ok(Self::Running(socket));
+        }
+        let opened = opened(home)?;
+        let store = opened.store.clone();
+        let desk = Desk::at_rest(opened, Clock::system());
+        Ok(Self::AtRest { desk, store })
     }
+
+    pub(super) fn ask(&self, command: &Command) -> Result<Answer, Failure> {
+        match self {
+            Self::Running(socket) => block_on(ask_running(socket, command)),
+            Self::AtRest { desk, .. } => desk.execute(command.clone()).map_err(|error| {
+                let is_mistake = matches!(
+                    &error,
+                    DeskError::Store(StoreError::Refused(reject)) if is_mistake(*reject)
+                );
+                of(error.into(), is_mistake)
+            }),
+        }
+    }
+
+    pub(super) fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Running(_) => Ok(()),
+            Self::AtRest { store, .. } => Ok(store.close().context("close the store")?),
+        }
+    }
+}
+
+async fn reach(socket: &Path) -> Result<Option<UnixStream>, Failure> {
+    let connected = client::connect(socket).await;
+    Ok(connected.context("reach the running anchor")?)
+}
+
+async fn ask_running(socket: &Path, command: &Command) -> Result<Answer, Failure> {
+    let Some(stream) = reach(socket).await? else {
+        return Err(anyhow!("the anchor has stopped meanwhile").into());
+    };
+    client::ask(stream, command).await.map_err(|error| {
+        let is_mistake = matches!(
+            &error,
+            ClientError::Refused { reject: Some(reject), .. } if is_mistake(*reject)
+        );
+        of(error.into(), is_mistake)
+    })
 }
 
 /// Runs what waits for a socket.
@@ -275,20 +310,6 @@ pub(super) fn opened(home: &Home) -> Result<Opened, Failure> {
         } else {
             Failure::Failed(error.into())
         }
-    })
-}
-
-fn at_rest(home: &Home, command: Command) -> Result<Answer, Failure> {
-    let opened = opened(home)?;
-    let store = opened.store.clone();
-    let done = Desk::at_rest(opened, Clock::system()).execute(command);
-    store.close().context("close the store")?;
-    done.map_err(|error| {
-        let is_mistake = matches!(
-            &error,
-            DeskError::Store(StoreError::Refused(reject)) if is_mistake(*reject)
-        );
-        of(error.into(), is_mistake)
     })
 }
 

@@ -6,7 +6,7 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     args::{Cli, StoreSub, Sub},
-    background, books, copy, operate, serve,
+    background, books, copy, export, ledger, operate, serve,
 };
 use crate::{
     config::{ConfigError, raw::RawConfig},
@@ -49,7 +49,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Sub::Account(sub) => operate::account(&home, sub),
             Sub::Dispute(sub) => books::dispute(&home, sub),
             Sub::Device(sub) => operate::device(&home, sub),
-            Sub::Ledger(sub) => operate::ledger(&home, &sub),
+            Sub::Ledger(sub) => ledger::ledger(&home, sub),
+            Sub::Export(sub) => export::export(&home, sub),
             Sub::Store(StoreSub::Copy { database, instance }) => {
                 copy::copy(&home, database, instance)
             }

@@ -7,7 +7,7 @@ use std::{
 
 use madang_protocol::{
     amount::Currency,
-    limits::{ADDRESS_BYTES_MAX, BOOTSTRAP_MAX, TITLE_BYTES_MAX},
+    limits::{ADDRESS_BYTES_MAX, BOOTSTRAP_MAX, INSTANCE_BYTES_MAX, TITLE_BYTES_MAX},
     name::{Handle, NameError},
     record::network::TaxMode,
 };
@@ -18,9 +18,6 @@ use super::{
     units,
 };
 use crate::{clock::Clock, home::Home, store::PostgresOptions};
-
-/// Octets of an instance's name.
-const INSTANCE_BYTES_MAX: usize = 40;
 
 /// What one anchor is to do. [`Config::new`] is a good one for tests: loopback, a free port, the system's clock.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use super::{
     organisation::{self, OrganisationChange},
     presence,
     settled::{self, Settled},
-    sweep,
+    statement, sweep,
     table::Table,
     top_up::{self, TopUp},
     usage,
@@ -99,6 +99,15 @@ pub enum Event {
         /// When.
         time: UnixMillis,
     },
+    /// It was stated where the chains end.
+    HeadsStated {
+        /// On which day.
+        day: Day,
+        /// The sealed statement.
+        sealed: Vec<u8>,
+        /// When.
+        time: UnixMillis,
+    },
 }
 
 impl Event {
@@ -165,6 +174,7 @@ impl Event {
             | Self::Present { time, .. }
             | Self::UsageReported { time, .. }
             | Self::Swept { time }
+            | Self::HeadsStated { time, .. }
             | Self::OrganisationChanged { time, .. } => *time,
         }
     }
@@ -209,6 +219,7 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
         Event::Adjusted(adjustment) => adjustment::apply(tables, entry, &adjustment),
         Event::Dispute(event) => dispute::apply(tables, entry, event),
         Event::OrganisationChanged { id, change, .. } => organisation::apply(tables, &id, change),
+        Event::HeadsStated { day, sealed, .. } => statement::apply(tables, day, &sealed),
     }
 }
 

@@ -11,7 +11,7 @@
 //! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
 //! * [`mod@line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
-//! * [`bill`], [`usage`], [`audit`], [`position`]: what is told about it.
+//! * [`bill`], [`usage`], [`audit`], [`position`], [`statement`]: what is told about it.
 
 pub mod account;
 pub mod adjustment;
@@ -39,6 +39,7 @@ pub mod quota;
 pub mod settle;
 pub mod settled;
 pub mod spending;
+pub mod statement;
 pub mod sweep;
 pub mod table;
 pub mod tariff;

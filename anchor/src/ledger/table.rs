@@ -74,11 +74,13 @@ pub enum Table {
     MemberOf = 29,
     /// Entry → the money that it moved.
     Entry = 30,
+    /// Day → the sealed statement of where the chains ended.
+    HeadStatement = 31,
 }
 
 impl Table {
     /// All tables of rows.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Account,
         Self::Handle,
         Self::Device,
@@ -109,6 +111,7 @@ impl Table {
         Self::Organisation,
         Self::MemberOf,
         Self::Entry,
+        Self::HeadStatement,
     ];
 }
 

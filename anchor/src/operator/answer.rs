@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     command::{Class, DisputeAfter, Role},
+    ledger::LedgerAnswer,
     text,
 };
 use crate::ledger::account::Billing;
@@ -59,11 +60,8 @@ pub enum Answer {
         /// Where the next page goes on.
         more_after: Option<Handle>,
     },
-    /// The ledger holds.
-    Checked {
-        /// What was looked at, for people.
-        summary: String,
-    },
+    /// Of the journal and the books.
+    Ledger(LedgerAnswer),
     /// How it goes.
     Status(Box<Status>),
 }

@@ -9,7 +9,7 @@ use madang_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::text;
+use super::{ledger::LedgerCommand, text};
 use crate::ledger::account::AccountClass;
 
 /// What an operator asks. Answers are of [`answer`](super::answer).
@@ -178,8 +178,8 @@ pub enum Command {
         #[serde(with = "text")]
         device: PublicKey,
     },
-    /// Walks the ledger and checks its invariants: [`Answer::Checked`](super::answer::Answer::Checked).
-    LedgerCheck,
+    /// Something of the journal and the books: [`Answer::Ledger`](super::answer::Answer::Ledger).
+    Ledger(LedgerCommand),
     /// How it goes: [`Answer::Status`](super::answer::Answer::Status).
     Status,
 }

@@ -146,7 +146,7 @@ impl Desk {
             Command::AccountShow { handle } => self.show(&self.account(&handle)?),
             Command::AccountClose { handle } => self.close(&handle),
             Command::DeviceRevoke { handle, device } => self.revoke(&handle, device),
-            Command::LedgerCheck => self.check(),
+            Command::Ledger(command) => self.ledger(command),
             Command::Status => self.status(),
         }
     }
@@ -228,16 +228,6 @@ impl Desk {
         self.go_offline(&device);
         Ok(Answer::Done {
             entry: revoked.entry,
-        })
-    }
-
-    fn check(&self) -> Result<Answer, DeskError> {
-        let audit = self.store().verify_all()?;
-        Ok(Answer::Checked {
-            summary: format!(
-                "{} balances, {} grants, {} of them open, {} disputes open",
-                audit.balances, audit.grants, audit.open, audit.disputes
-            ),
         })
     }
 

@@ -87,6 +87,8 @@ pub struct Store {
     pub(super) policy: Policy,
     pub(super) tariffs: Mutex<LruCache<TariffHash, Arc<Tariff>>>,
     pub(super) helpers: Helpers,
+    /// Held while the rows are made anew beside the store.
+    pub(super) remaking: Mutex<()>,
 }
 
 /// What was decided: the event to write, if any, and the answer.
@@ -125,6 +127,7 @@ impl Store {
             policy,
             tariffs: Mutex::new(LruCache::new(TARIFFS_CACHED_MAX)),
             helpers: Helpers::for_this_machine(),
+            remaking: Mutex::new(()),
         };
         Ok((store, recovery))
     }

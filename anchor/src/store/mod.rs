@@ -10,6 +10,8 @@ pub mod error;
 
 mod accounts;
 mod anchor_store;
+mod book_entries;
+mod chains;
 mod copy;
 mod disputes;
 mod engine;
@@ -18,13 +20,17 @@ mod grants;
 mod organisations;
 mod parallel;
 mod postgres;
+mod remade;
 mod rows;
 mod settling;
+mod statements;
 mod upkeep;
 mod wallets;
 
 pub use accounts::{Authorised, NewAccount, NewDevice};
 pub use anchor_store::{Done, Options, Place, Store};
+pub use chains::Walked;
 pub use copy::{Copied, CopyError};
 pub use postgres::{PostgresError, PostgresOptions};
+pub use remade::Remade;
 pub use wallets::{Money, NewAdjustment};

@@ -6,6 +6,7 @@ mod calls;
 mod edge;
 mod harness;
 mod http;
+mod ledger;
 mod money;
 mod operator;
 mod process;

@@ -16,19 +16,19 @@ fn anchor(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(home: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(home: &Path, arguments: &[&str]) -> Output {
     anchor(home, arguments).output().unwrap()
 }
 
 /// Exit code and the one line of standard error.
-fn refused(output: &Output) -> (i32, String) {
+pub(crate) fn refused(output: &Output) -> (i32, String) {
     let line = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(line.matches('\n').count(), 1, "{line}");
     assert!(line.starts_with("error: "), "{line}");
     (output.status.code().unwrap(), line.trim_end().to_owned())
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -322,7 +322,7 @@ fn operate(home: &Path, handle: &str) {
         device.0 == 1 && device.1.contains("not enrolled"),
         "{device:?}"
     );
-    assert!(stdout(&run(home, &["ledger", "check"])).starts_with("the books balance: "));
+    assert!(stdout(&run(home, &["ledger", "verify"])).contains("the books balance: "));
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn what_is_booked_by_hand_is_corrected_by_its_entry() {
     ];
     let (code, line) = refused(&run(home.path(), &unknown));
     assert!(code == 1 && line.contains("not contested"), "{line}");
-    assert!(stdout(&run(home.path(), &["ledger", "check"])).contains("0 disputes open"));
+    assert!(stdout(&run(home.path(), &["ledger", "verify"])).contains("0 disputes open"));
 }
 
 #[test]

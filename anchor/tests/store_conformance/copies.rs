@@ -6,7 +6,8 @@ use madang_anchor::ledger::position::Position;
 use madang_anchor::store::{self, CopyError, Options, PostgresError, Store};
 
 use crate::{
-    support::{NETWORK, Place, SECOND, START, database::Server, issuer, later, used, won},
+    chains::walked,
+    support::{DAY, NETWORK, Place, SECOND, START, database::Server, issuer, later, used, won},
     town::Town,
 };
 
@@ -20,11 +21,15 @@ pub(crate) fn a_folders_store_becomes_a_database_that_goes_on_from_it(server: &A
     };
     let batch = town.seller.batch(1, vec![receipt(1, 5)], Vec::new(), START);
     let verdict = town.store.settle(&batch, START).unwrap();
+    let morning = later(START, DAY);
+    assert!(town.store.state_heads(morning).unwrap());
+    let stated = town.store.head_statement(None).unwrap().unwrap();
     let database = server.database();
     let mut told = 0;
     let copied = town.store.copy_into(&database, |entries| told = entries);
     let copied = copied.unwrap();
-    assert_eq!((copied.entries, told), (verdict.entry, verdict.entry));
+    let last = verdict.entry + 1;
+    assert_eq!((copied.entries, told), (last, last));
     let again = town.store.copy_into(&database, |_| {}).unwrap_err();
     assert!(
         matches!(again, CopyError::Database(PostgresError::NotEmpty)),
@@ -48,10 +53,7 @@ pub(crate) fn a_folders_store_becomes_a_database_that_goes_on_from_it(server: &A
     let there = copy.settle(&next, soon).unwrap();
     let here = town.store.settle(&next, soon).unwrap();
     assert_eq!(there.outcomes, here.outcomes);
-    assert_eq!(
-        (there.entry, here.entry),
-        (verdict.entry + 1, verdict.entry + 1)
-    );
+    assert_eq!((there.entry, here.entry), (last + 1, last + 1));
     let after = copy.events(&position, 1_000).unwrap();
     let entries: Vec<u64> = after.iter().map(|happened| happened.entry).collect();
     assert_eq!(
@@ -60,6 +62,9 @@ pub(crate) fn a_folders_store_becomes_a_database_that_goes_on_from_it(server: &A
         "a place in the folder is one in the database"
     );
     assert_eq!(copy.verify_all().unwrap(), town.store.verify_all().unwrap());
+    // What was signed in the folder is so in the database.
+    assert_eq!(copy.check_statement(&stated).unwrap(), None);
+    assert_eq!(walked(&copy), Ok(copy.chains().unwrap()));
     let other = town.store.copy_into(&server.database(), |_| {}).unwrap();
     assert_eq!(other.audit, town.store.verify_all().unwrap());
     assert!(matches!(

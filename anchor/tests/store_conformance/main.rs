@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod chains;
 mod copies;
 mod events;
 mod holds;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     };
     let checks = [
         accounts::CHECKS,
+        chains::CHECKS,
         events::CHECKS,
         holds::CHECKS,
         money::CHECKS,
@@ -74,7 +76,7 @@ fn main() -> ExitCode {
         });
         trials.push(trial.with_ignored_flag(server.is_none()));
     }
-    let of_a_server: [(&str, OfServer); 2] = [
+    let of_a_server: [(&str, OfServer); 3] = [
         (
             "postgres::a_folders_store_becomes_a_database_that_goes_on_from_it",
             copies::a_folders_store_becomes_a_database_that_goes_on_from_it,
@@ -82,6 +84,10 @@ fn main() -> ExitCode {
         (
             "postgres::a_reader_that_follows_two_writers_misses_nothing",
             events::a_reader_that_follows_two_writers_misses_nothing,
+        ),
+        (
+            "postgres::what_was_changed_in_a_database_is_found_and_named",
+            chains::what_was_changed_in_a_database_is_found_and_named,
         ),
     ];
     for (name, check) in of_a_server {

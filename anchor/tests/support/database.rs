@@ -8,6 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use super::programs::missing;
 use madang_anchor::store::PostgresOptions;
 use tempfile::TempDir;
 
@@ -26,7 +27,7 @@ impl Server {
     /// # Errors
     /// Why there is none: its programs are not installed, as Debian's `postgresql` has them, or they do not run.
     pub(crate) fn start() -> Result<Self, String> {
-        let programs = programs().ok_or("PostgreSQL's server is not installed")?;
+        let programs = programs().ok_or_else(|| missing("PostgreSQL's server"))?;
         let dir = tempfile::Builder::new().prefix("madang-pg").tempdir();
         let dir = dir.map_err(|error| error.to_string())?;
         let user = unprivileged()?;
@@ -71,6 +72,12 @@ impl Server {
         self.run("createdb", &["-h", &socket, "-U", "madang", &name])
             .unwrap();
         format!("host={socket} user=madang dbname={name}")
+    }
+
+    /// Changes a database behind the back of whoever uses it.
+    pub(crate) fn tamper(words: &str, sql: &str) -> u64 {
+        let mut client = postgres::Client::connect(words, postgres::NoTls).unwrap();
+        client.execute(sql, &[]).unwrap()
     }
 
     /// Ends it as a power failure would, and starts it again.

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod database;
+pub(crate) mod programs;
 
 use std::{path::Path, sync::Arc};
 

@@ -60,6 +60,11 @@ impl<'a> Reader<'a> {
         Self { state }
     }
 
+    /// The last entry that the rows follow from.
+    pub fn seq(&self) -> u64 {
+        self.state.last_seq
+    }
+
     /// One row.
     pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Row>, RowError> {
         Ok(self.state.get(KeyBuf::new(table, key)?.as_slice())?)

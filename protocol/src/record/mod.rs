@@ -3,6 +3,7 @@
 pub mod announcement;
 mod bounds;
 pub mod grant;
+pub mod head;
 pub mod network;
 pub mod pass;
 pub mod passport;

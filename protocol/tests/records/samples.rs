@@ -10,6 +10,7 @@ use madang_protocol::{
     record::{
         announcement::Announcement,
         grant::{Funding, Grant},
+        head::{ChainHead, HeadStatement},
         network::{NetworkDescriptor, Tax, TaxMode},
         pass::Pass,
         passport::{Passport, Role},
@@ -248,6 +249,22 @@ fn revocations() -> RevocationList {
     }
 }
 
+fn heads() -> HeadStatement {
+    let head = |chain, instance: &str| ChainHead {
+        chain,
+        instance: instance.into(),
+        link: 12,
+        entry: 34,
+        hash: RecordHash([0x56; 32]),
+    };
+    HeadStatement {
+        issuer: issuer_id(),
+        day: TIME.day(),
+        heads: vec![head(0, ""), head(2, "b")],
+        time: TIME,
+    }
+}
+
 fn signed_in() -> SignedIn {
     SignedIn {
         issuer: issuer_id(),
@@ -388,6 +405,7 @@ pub fn all() -> Vec<Sample> {
         sample!(Receipt, receipt(), buyer(), [buyer grant tariff sequence counters amount time is_final]),
         sample!(Verdict, verdict(), issuer(), [issuer batch batch_hash outcomes entry time]),
         sample!(Pass, pass(), issuer(), [issuer account site pattern grant issued until]),
+        sample!(HeadStatement, heads(), issuer(), [issuer day heads time]),
         sample!(RevocationList, revocations(), issuer(), [issuer sequence devices accounts issued]),
         sample!(
             NetworkDescriptor, descriptor(), issuer(),

@@ -59,7 +59,7 @@ fn the_walk_in_the_readme_does_what_the_readme_says() {
 
     yard.shell(&format!("{BUYER_DOWN}{ended}")).unwrap();
     let status = yard
-        .shell("madang-anchor --home $yard/anchor ledger check")
+        .shell("madang-anchor --home $yard/anchor ledger verify")
         .unwrap();
     assert!(status.contains("the books balance"), "{status}");
 }
