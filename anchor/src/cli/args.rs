@@ -322,6 +322,11 @@ pub(super) enum ExportSub {
     Hledger(Export),
     /// The books as a journal for beancount
     Beancount(Export),
+    /// What was used, as a batch of CloudEvents: one for each settled receipt and rule
+    Cloudevents {
+        /// Where to; - is standard output
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

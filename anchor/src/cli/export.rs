@@ -25,6 +25,12 @@ pub(super) fn export(home: &Home, sub: ExportSub) -> Result<(), Failure> {
     let (form, export) = match sub {
         ExportSub::Hledger(export) => (Form::Hledger, export),
         ExportSub::Beancount(export) => (Form::Beancount, export),
+        ExportSub::Cloudevents { file } => {
+            let session = Session::open(home)?;
+            let done = into_file(&file, |out| events(&session, out));
+            session.close()?;
+            return done;
+        }
     };
     let days = Days {
         from: export.from,
@@ -50,6 +56,28 @@ fn books(session: &Session, form: Form, days: Days, out: &mut dyn Write) -> Resu
     journal.begin().context("write")?;
     each(session, |entry| journal.entry(entry))?;
     Ok(journal.finish().context("write")?)
+}
+
+/// A JSON array, an event a line.
+fn events(session: &Session, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut after = None;
+    let mut before = "[\n";
+    loop {
+        let answer = asked(session, LedgerCommand::Usage { after })?;
+        let LedgerAnswer::Used { events, more_after } = answer else {
+            return Err(unexpected());
+        };
+        for event in &events {
+            out.write_all(before.as_bytes()).context("write")?;
+            serde_json::to_writer(&mut *out, event).context("write")?;
+            before = ",\n";
+        }
+        after = more_after;
+        if after.is_none() {
+            let end = if before == "[\n" { "[]\n" } else { "\n]\n" };
+            return Ok(out.write_all(end.as_bytes()).context("write")?);
+        }
+    }
 }
 
 /// Every entry, a page at a time.

@@ -45,6 +45,7 @@ pub(super) fn asked(session: &Session, command: LedgerCommand) -> Result<LedgerA
         | LedgerAnswer::Holds { .. }
         | LedgerAnswer::Stated { .. }
         | LedgerAnswer::Statement { .. }
+        | LedgerAnswer::Used { .. }
         | LedgerAnswer::Entries { .. } => Ok(answer),
     }
 }

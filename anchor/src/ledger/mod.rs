@@ -11,7 +11,7 @@
 //! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
 //! * [`mod@line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
-//! * [`bill`], [`usage`], [`audit`], [`position`], [`statement`]: what is told about it.
+//! * [`bill`], [`usage`], [`audit`], [`position`], [`delta`], [`statement`]: what is told about it.
 
 pub mod account;
 pub mod adjustment;
@@ -20,6 +20,7 @@ pub mod bill;
 pub mod booking;
 pub mod books;
 mod deadline;
+pub mod delta;
 pub mod device;
 pub mod dispute;
 pub mod entry;

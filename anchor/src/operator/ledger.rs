@@ -1,8 +1,10 @@
 //! What an operator asks of the journal and the books, a bounded step at a time, so that who asks shows how far it is.
 
+use data_encoding::HEXLOWER;
 use madang_protocol::{
     ids::RecordHash,
     record::head::{ChainHead, HeadStatement},
+    reject::Reject,
     sealed::Unverified,
     time::{Day, UnixMillis},
 };
@@ -14,7 +16,8 @@ use super::{
     text,
 };
 use crate::{
-    billing::export::BookEntry,
+    billing::export::{BookEntry, CloudEvent},
+    ledger::{position::Position, table::Table},
     store::{Walked, error::StoreError},
 };
 
@@ -51,6 +54,11 @@ pub enum LedgerCommand {
     Statement {
         /// Of this day, counted from 1970-01-01; the last one where it is left out.
         day: Option<u32>,
+    },
+    /// What was used, as it was settled: [`LedgerAnswer::Used`].
+    Usage {
+        /// Where a page before said that reading goes on; from the beginning where it is left out.
+        after: Option<String>,
     },
     /// A page of the books: [`LedgerAnswer::Entries`].
     Entries {
@@ -93,6 +101,13 @@ pub enum LedgerAnswer {
     Statement {
         /// None where there is none.
         statement: Option<StatementAnswer>,
+    },
+    /// What was used.
+    Used {
+        /// Each once, in an order in which nothing is missed.
+        events: Vec<CloudEvent>,
+        /// Where reading goes on; none at the end.
+        more_after: Option<String>,
     },
     /// A page of the books.
     Entries {
@@ -157,6 +172,7 @@ impl Desk {
                     statement: statement.as_ref().map(StatementAnswer::of),
                 }
             }
+            LedgerCommand::Usage { after } => self.used(after.as_deref())?,
             LedgerCommand::Entries { after } => self.entries(after)?,
         };
         Ok(Answer::Ledger(answer))
@@ -214,7 +230,7 @@ impl Desk {
     }
 
     fn check_statement(&self, sealed: &str) -> Result<LedgerAnswer, StoreError> {
-        let octets = data_encoding::HEXLOWER.decode(sealed.as_bytes()).ok();
+        let octets = HEXLOWER.decode(sealed.as_bytes()).ok();
         let statement = octets.and_then(|octets| Unverified::from_bytes(&octets).ok());
         let Some(statement) = statement else {
             return Ok(LedgerAnswer::Broken {
@@ -227,6 +243,25 @@ impl Desk {
                 count: 1,
                 more_after: None,
             },
+        })
+    }
+
+    fn used(&self, after: Option<&str>) -> Result<LedgerAnswer, StoreError> {
+        let after = match after {
+            None => Position::default(),
+            Some(text) => {
+                let octets = HEXLOWER.decode(text.as_bytes());
+                let octets = octets.map_err(|_| Reject::FIELD_OUT_OF_BOUNDS)?;
+                Position::of_octets(Table::Journal, &octets)
+                    .map_err(|_| Reject::FIELD_OUT_OF_BOUNDS)?
+            }
+        };
+        let (used, position) = self.store().usage_deltas(&after)?;
+        let network = self.store().trust().network();
+        let events = used.iter().map(|used| CloudEvent::of(network, used));
+        Ok(LedgerAnswer::Used {
+            events: events.collect(),
+            more_after: (position != after).then(|| HEXLOWER.encode(&position.to_octets())),
         })
     }
 
@@ -253,7 +288,7 @@ impl StatementAnswer {
             day: claims.day.to_string(),
             time: claims.time,
             heads: claims.heads.iter().cloned().map(Chain::from).collect(),
-            sealed: data_encoding::HEXLOWER.encode(&statement.to_bytes()),
+            sealed: HEXLOWER.encode(&statement.to_bytes()),
         }
     }
 }

@@ -25,6 +25,7 @@ mod rows;
 mod settling;
 mod statements;
 mod upkeep;
+mod usage_deltas;
 mod wallets;
 
 pub use accounts::{Authorised, NewAccount, NewDevice};
@@ -33,4 +34,5 @@ pub use chains::Walked;
 pub use copy::{Copied, CopyError};
 pub use postgres::{PostgresError, PostgresOptions};
 pub use remade::Remade;
+pub use usage_deltas::UsageDelta;
 pub use wallets::{Money, NewAdjustment};

@@ -59,6 +59,8 @@ async fn the_whole_ledger_is_verified_running_and_at_rest() {
         "{books}"
     );
     assert_eq!(books.matches("top-up").count(), 3);
+    let used = stdout(&beside(&anchor, &["export", "cloudevents", "-"]).await);
+    assert_eq!(used, "[]\n");
 
     let (home, _) = anchor.stop().await;
     let with = ["ledger", "verify", "--statement", file.to_str().unwrap()];

@@ -24,7 +24,7 @@ fn day(text: &str) -> Day {
 }
 
 /// A town of which every kind of entry is in the books, over forty days.
-fn town() -> Town {
+pub(crate) fn town() -> Town {
     let town = Town::new(&Place::Folder);
     let store = &town.store;
     for (number, handle) in [(1, "철수"), (2, "3-d"), (3, "assets"), (4, "a")] {

@@ -12,6 +12,7 @@ mod support;
 #[path = "../store_conformance/town.rs"]
 #[expect(dead_code, reason = "the exports need a part of it")]
 mod town;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -22,10 +23,16 @@ use support::programs::Program;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let mut trials = vec![Trial::test("an_export_is_pinned_line_by_line", || {
-        books::an_export_is_pinned_line_by_line();
-        Ok(())
-    })];
+    let mut trials = vec![
+        Trial::test("an_export_is_pinned_line_by_line", || {
+            books::an_export_is_pinned_line_by_line();
+            Ok(())
+        }),
+        Trial::test("usage_is_told_once_and_sums_to_the_bill", || {
+            usage::usage_is_told_once_and_sums_to_the_bill();
+            Ok(())
+        }),
+    ];
     let mut left_out = Vec::new();
     for (name, form) in [("hledger", Form::Hledger), ("bean-check", Form::Beancount)] {
         let program = Program::find(name);
