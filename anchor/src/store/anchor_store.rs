@@ -32,6 +32,18 @@ pub enum Place {
     Postgres(PostgresOptions),
 }
 
+impl Place {
+    /// The folder beside a folder, for its rows made anew.
+    fn again(&self) -> Option<PathBuf> {
+        let Self::Folder(journal) = self else {
+            return None;
+        };
+        let mut name = journal.dir.clone().into_os_string();
+        name.push(".again");
+        Some(name.into())
+    }
+}
+
 /// How a store is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -87,8 +99,8 @@ pub struct Store {
     pub(super) policy: Policy,
     pub(super) tariffs: Mutex<LruCache<TariffHash, Arc<Tariff>>>,
     pub(super) helpers: Helpers,
-    /// Held while the rows are made anew beside the store.
-    pub(super) remaking: Mutex<()>,
+    /// Where a folder's rows are made anew, beside it; held meanwhile.
+    pub(super) again: Option<Mutex<PathBuf>>,
 }
 
 /// What was decided: the event to write, if any, and the answer.
@@ -109,6 +121,7 @@ impl Store {
         }
         let mut issuers = vec![PublicKey::of(&options.issuer)];
         issuers.extend_from_slice(&options.issuers_before);
+        let again = options.place.again();
         let (engine, recovery) = match options.place {
             Place::Folder(place) => {
                 let (journal, recovery) = Journal::open(place, Ledger)?;
@@ -127,7 +140,7 @@ impl Store {
             policy,
             tariffs: Mutex::new(LruCache::new(TARIFFS_CACHED_MAX)),
             helpers: Helpers::for_this_machine(),
-            remaking: Mutex::new(()),
+            again: again.map(Mutex::new),
         };
         Ok((store, recovery))
     }

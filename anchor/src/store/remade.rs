@@ -1,6 +1,10 @@
 //! The rows of a folder, made anew from its journal beside it: whether they are the same.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use madang_journal::{Options, Store as Journal};
 
@@ -33,16 +37,16 @@ impl Store {
     /// # Errors
     /// The journals' own, and the first invariant that does not hold.
     pub fn remake(&self) -> Result<Option<Remade>, StoreError> {
-        let Engine::Folder(journal) = &self.engine else {
+        let (Engine::Folder(journal), Some(again)) = (&self.engine, &self.again) else {
             return Ok(None);
         };
-        let _alone = self.remaking.lock();
+        let again = again.lock();
         let (entries, kept) = journal.read(|reader| (reader.seq(), audit(&ReadRows(reader))));
         let kept = kept?;
         // All of it is durable before it is read.
         let (_, ticket) = journal.commit::<(), Fault>(|_| Ok((Vec::new(), ())))?;
         ticket.wait()?;
-        let beside = Beside::make(journal.dir()).map_err(failed)?;
+        let beside = Beside::make(again.clone()).map_err(failed)?;
         let made = remade(journal, &beside.0, entries)?;
         Ok(Some(Remade {
             entries,
@@ -76,15 +80,13 @@ fn remade(journal: &Journal<Ledger>, dir: &Path, entries: u64) -> Result<Audit, 
 }
 
 /// A folder that is removed when this is dropped.
-struct Beside(std::path::PathBuf);
+struct Beside(PathBuf);
 
 impl Beside {
     /// Made anew, for its owner's eyes only. One that an end without warning has left is removed.
-    fn make(store: &Path) -> io::Result<Self> {
+    fn make(folder: PathBuf) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
-        let mut name = store.as_os_str().to_owned();
-        name.push(".again");
-        let beside = Self(name.into());
+        let beside = Self(folder);
         match fs::remove_dir_all(&beside.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}

@@ -1,6 +1,6 @@
 //! The store: commits that are decided on the present rows and become entries of the journal, and reads of the rows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -220,11 +220,6 @@ impl<S: Schema> Store<S> {
     /// Reads the rows after every commit so far, durable or not. Commits wait meanwhile; other readers do not.
     pub fn read<R>(&self, read: impl FnOnce(&Reader<'_>) -> R) -> R {
         read(&Reader::new(&self.core.state.read()))
-    }
-
-    /// The store's folder.
-    pub fn dir(&self) -> &Path {
-        &self.core.options.dir
     }
 
     /// The last durable entry.
