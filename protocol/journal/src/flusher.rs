@@ -90,6 +90,7 @@ fn recover<S: Schema>(core: &Core<S>) -> Result<Index, IndexError> {
         schema: &core.schema,
         cache_bytes: core.options.cache_bytes,
         progress: None,
+        verify_all: false,
     };
     let until = core.head.lock().seq;
     let replayed = match recoverer.open() {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::index::{Applied, Index, IndexError, Opener, Unsound};
+use crate::index::{Applied, Index, IndexError, Opener, Unsound, is_let_go, seal};
 use crate::limits::{INDEX_ATTEMPTS_MAX, RECOVERY_BYTES, RECOVERY_ROWS};
 use crate::log::{Position, Segments, Walk, WalkError};
 use crate::options::{OnProgress, Progress};
@@ -54,6 +54,8 @@ pub(crate) struct Recoverer<'a, S: Schema> {
     pub(crate) schema: &'a S,
     pub(crate) cache_bytes: usize,
     pub(crate) progress: Option<&'a OnProgress>,
+    /// Whether even a sealed index has all its rows read.
+    pub(crate) verify_all: bool,
 }
 
 impl<S: Schema> Recoverer<'_, S> {
@@ -66,12 +68,20 @@ impl<S: Schema> Recoverer<'_, S> {
         if attempts >= INDEX_ATTEMPTS_MAX {
             return Err(Rebuilt::Attempts(attempts));
         }
+        // A seal that cannot be read is none.
+        let is_sealed = seal::take(&self.index_dir(), &self.seal_file()).unwrap_or(false);
         // Should opening it end the process, the next start counts it.
         self.set_attempts(attempts + 1)
             .map_err(|error| Unsound::Failed(folder(error)))?;
         let index = (self.opener)(&self.index_dir())
             .map_err(Unsound::from)
-            .and_then(|engine| Index::verify(engine, S::VERSION));
+            .and_then(|engine| {
+                if is_sealed && !self.verify_all {
+                    Index::sealed(engine, S::VERSION)
+                } else {
+                    Index::verify(engine, S::VERSION)
+                }
+            });
         self.set_attempts(0)
             .map_err(|error| Unsound::Failed(folder(error)))?;
         Ok(index?)
@@ -148,7 +158,11 @@ impl<S: Schema> Recoverer<'_, S> {
     }
 
     fn index_dir(&self) -> PathBuf {
-        self.dir.join("index")
+        self.dir.join(INDEX_DIR)
+    }
+
+    fn seal_file(&self) -> PathBuf {
+        self.dir.join(SEAL_FILE)
     }
 
     fn attempts_file(&self) -> PathBuf {
@@ -172,6 +186,18 @@ impl<S: Schema> Recoverer<'_, S> {
         }
     }
 }
+
+/// Seals the index in `dir`, which was brought to the journal's head and closed.
+pub(crate) fn seal(dir: &Path) -> io::Result<()> {
+    let index_dir = dir.join(INDEX_DIR);
+    if is_let_go(&index_dir)? {
+        seal::put(&index_dir, &dir.join(SEAL_FILE))?;
+    }
+    Ok(())
+}
+
+const INDEX_DIR: &str = "index";
+const SEAL_FILE: &str = "index.seal";
 
 fn write_changed(index: &Index, state: &mut State, applied: Applied) -> Result<(), IndexError> {
     let keys = state.changed_keys();

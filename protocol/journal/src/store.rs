@@ -14,7 +14,7 @@ use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::lock::Lock;
 use crate::log::{self, AppendError, Entry, Head, HeadMark, Log, ScanError, WalkError};
 use crate::options::Options;
-use crate::recover::{Rebuilt, Recoverer, ReplayError};
+use crate::recover::{self, Rebuilt, Recoverer, ReplayError};
 use crate::rows::{ApplyError, Reader, Rows, Schema};
 use crate::state::{Change, State};
 use crate::ticket::Ticket;
@@ -36,6 +36,8 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// What was found of the head mark.
     pub head_mark: HeadMark,
+    /// Whether the index was believed by its seal: it was closed whole, and its files are what they were then. Otherwise each row was read.
+    pub was_sealed: bool,
     /// Why the index was made anew, if it was.
     pub rebuilt: Option<Rebuilt>,
 }
@@ -121,6 +123,8 @@ pub struct Store<S: Schema> {
 
 struct Threads {
     writer: JoinHandle<Log>,
+    /// Reads the keys of an index that was believed without.
+    keys: JoinHandle<()>,
     /// What became of the index, once its thread is done. Nobody else waits for that thread: a full disk can hold sled forever.
     flushed: Receiver<Result<(), IndexError>>,
     _lock: Arc<Lock>,
@@ -154,6 +158,7 @@ impl<S: Schema> Store<S> {
             schema: &schema,
             cache_bytes: options.cache_bytes,
             progress: options.progress.as_ref(),
+            verify_all: options.verify_all,
         };
         let (log, index, recovery) = recover(&recoverer, &options)?;
         let index = Arc::new(index);
@@ -260,7 +265,11 @@ impl<S: Schema> Store<S> {
         let flushed = threads.flushed.recv_timeout(close_timeout);
         writer.map_err(|_| CloseError::Panicked)?.sync_head()?;
         match flushed {
-            Ok(flushed) => Ok(flushed?),
+            Ok(flushed) => {
+                // It has ended, since the index is gone. That it panicked cost time, no row.
+                let _ = threads.keys.join();
+                Ok(flushed?)
+            }
             Err(RecvTimeoutError::Timeout) => Err(CloseError::IndexLate),
             Err(RecvTimeoutError::Disconnected) => {
                 self.core.state.write().index = None;
@@ -289,6 +298,7 @@ impl Threads {
         lock: Lock,
     ) -> Result<Self, OpenError> {
         let lock = Arc::new(lock);
+        let keys = learn_keys(&index)?;
         let (shared, locked) = (core.clone(), lock.clone());
         let (done, flushed) = sync_channel(1);
         thread::Builder::new()
@@ -297,7 +307,13 @@ impl Threads {
                 let flushed = flusher::run(&shared, index);
                 // Here, since sled writes once more when it is let go of.
                 let index = shared.state.write().index.take();
-                drop((index, shared, locked));
+                drop(index);
+                if flushed.is_ok()
+                    && let Err(error) = recover::seal(&shared.options.dir)
+                {
+                    tracing::warn!(%error, "the index is not sealed; the next start reads all of it");
+                }
+                drop((shared, locked));
                 // Whoever closes the store may have stopped waiting.
                 let _ = done.send(flushed);
             })
@@ -312,6 +328,7 @@ impl Threads {
         match writer {
             Ok(writer) => Ok(Self {
                 writer,
+                keys,
                 flushed,
                 _lock: lock,
             }),
@@ -321,6 +338,27 @@ impl Threads {
             }
         }
     }
+}
+
+/// Has the index learn its keys beside all else, for as long as it is in use.
+fn learn_keys(index: &Arc<Index>) -> Result<JoinHandle<()>, OpenError> {
+    let index = Arc::downgrade(index);
+    let learn = move || {
+        let mut after = None;
+        while let Some(index) = index.upgrade().filter(|index| !index.knows_keys()) {
+            match index.learn_keys(after) {
+                Ok(last) => after = last,
+                Err(error) => {
+                    tracing::warn!(%error, "the index's keys cannot be read");
+                    return;
+                }
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("journal-keys".into())
+        .spawn(learn)
+        .map_err(OpenError::Thread)
 }
 
 /// Walks the whole journal of a store that no process has open, and returns its head. Changes nothing, and does not look at the index.
@@ -340,6 +378,7 @@ fn recover<S: Schema>(
 ) -> Result<(Log, Index, Recovery), OpenError> {
     let opened = recoverer.open();
     let applied = opened.as_ref().ok().map(|index| index.applied().head);
+    let was_sealed = opened.as_ref().is_ok_and(|index| !index.knows_keys());
     let found = log::find_end(&options.disk, &options.dir, applied, options.verify_all)?;
     let log = Log::resume(&found, options.sizes())?;
     let mut recovery = Recovery {
@@ -348,6 +387,7 @@ fn recover<S: Schema>(
         replayed: found.head.seq - applied.unwrap_or_default().seq,
         torn_bytes: found.torn_bytes,
         head_mark: found.head_mark,
+        was_sealed,
         rebuilt: None,
     };
     let replayed = match opened {

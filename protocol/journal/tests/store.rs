@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use common::{
-    Model, Op, Seeded, add, commit, commit_durable, encode, entries_of, open, options, rows_of,
-    sim_options,
+    Model, Op, Seeded, add, commit, commit_durable, copy_dir, encode, entries_of, open, options,
+    rows_of, sim_options,
 };
 use madang_journal::{CommitError, HeadMark, OpenError, Options, Order, Rebuilt, Store, verify};
 
@@ -47,7 +47,7 @@ fn what_was_committed_is_there_after_a_reopen_and_needs_no_replay_after_a_clean_
         (recovery.rows, recovery.head_mark),
         (model.0.len() as u64, HeadMark::Sound)
     );
-    assert!(recovery.rebuilt.is_none());
+    assert!(recovery.was_sealed && recovery.rebuilt.is_none());
     assert_eq!(rows_of(&store), model);
     assert_eq!(entries_of(&store), entries);
     assert_eq!(
@@ -60,6 +60,41 @@ fn what_was_committed_is_there_after_a_reopen_and_needs_no_replay_after_a_clean_
     assert_eq!(store.entries(501).count(), 0);
     drop(store);
     assert_eq!(verify(&options(dir.path())).unwrap(), head);
+}
+
+#[test]
+fn an_index_is_believed_unread_only_after_a_clean_stop_and_only_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = (0..3_000).map(|n| vec![add(&format!("key {n}"), 1)]);
+    let entries: Vec<Vec<Op>> = all.collect();
+    let (store, recovery) = open(options(dir.path())).unwrap();
+    assert!(!recovery.was_sealed);
+    let tickets = entries.iter().map(|ops| commit(&store, ops).unwrap());
+    assert_eq!(tickets.count(), entries.len());
+    store.close().unwrap();
+    drop(store);
+
+    let (store, recovery) = open(options(dir.path())).unwrap();
+    assert!(recovery.was_sealed);
+    // New keys and old ones, while the index may still learn which it has.
+    commit_durable(&store, &[add("key 7", 1), add("another", 1)]).unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    copy_dir(dir.path(), killed.path());
+    let rows = rows_of(&store);
+    store.close().unwrap();
+    drop(store);
+
+    let (store, recovery) = open(options(killed.path())).unwrap();
+    assert!(!recovery.was_sealed, "it did not stop");
+    assert_eq!(rows_of(&store), rows);
+    drop(store);
+    let everything = Options {
+        verify_all: true,
+        ..options(dir.path())
+    };
+    let (store, recovery) = open(everything).unwrap();
+    assert!(!recovery.was_sealed, "each row is to be read");
+    assert_eq!(rows_of(&store), rows);
 }
 
 #[test]

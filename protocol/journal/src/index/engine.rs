@@ -3,7 +3,7 @@
 //! A damaged sled file may panic at any operation, open with rows missing, or leave a snapshot that no later open survives.
 //! The panic hook still prints its message: a library does not replace it.
 
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,6 +78,20 @@ pub(crate) fn open_sled(dir: &Path, cache_bytes: u64) -> Result<Box<dyn Engine>,
                 thread::sleep(LOCK_POLL)
             }
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits until a sled that this process closed has let go of its file, which it does in the background; false if it does not.
+pub(crate) fn is_let_go(dir: &Path) -> io::Result<bool> {
+    let file = fs::File::open(dir.join("db"))?;
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
         }
     }
 }

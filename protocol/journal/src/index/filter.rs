@@ -3,7 +3,7 @@
 //! New rows are the common case of a journal (each receipt has one), and a look-up in sled costs as much as a write.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -13,6 +13,8 @@ const PROBES: u64 = 6;
 const LAYER_KEYS_MIN: u64 = 1 << 15;
 
 pub(crate) struct Filter {
+    /// Whether every key of the index is in it.
+    is_whole: AtomicBool,
     hasher: RandomState,
     layers: RwLock<Vec<Layer>>,
 }
@@ -28,9 +30,27 @@ impl Filter {
     pub(crate) fn new(keys: u64) -> Self {
         let first = Layer::new(keys.saturating_mul(2).max(LAYER_KEYS_MIN));
         Self {
+            is_whole: AtomicBool::new(true),
             hasher: RandomState::new(),
             layers: RwLock::new(vec![first]),
         }
+    }
+
+    /// As [`Filter::new`], for an index whose keys are told later. Until then any key may be there.
+    pub(crate) fn not_whole(keys: u64) -> Self {
+        Self {
+            is_whole: AtomicBool::new(false),
+            ..Self::new(keys)
+        }
+    }
+
+    /// Every key of the index has been told.
+    pub(crate) fn is_told_all(&self) {
+        self.is_whole.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::Acquire)
     }
 
     pub(crate) fn insert(&self, key: &[u8]) {
@@ -52,6 +72,9 @@ impl Filter {
 
     /// False only if the key was never inserted.
     pub(crate) fn may_contain(&self, key: &[u8]) -> bool {
+        if !self.is_whole() {
+            return true;
+        }
         let hash = self.hasher.hash_one(key);
         self.layers.read().iter().any(|layer| layer.contains(hash))
     }

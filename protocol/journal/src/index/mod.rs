@@ -9,11 +9,12 @@ mod filter;
 mod meta;
 mod rows;
 mod scan;
+pub(crate) mod seal;
 
 pub use engine::IndexError;
 #[cfg(test)]
 pub(crate) use engine::{Engine, Visit};
-pub(crate) use engine::{Opener, Scan, open_sled};
+pub(crate) use engine::{Opener, Scan, is_let_go, open_sled};
 pub(crate) use meta::Applied;
 pub(crate) use rows::Index;
 pub use rows::Unsound;

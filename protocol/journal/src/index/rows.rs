@@ -1,5 +1,7 @@
 //! An index that knows how far it has come, and whether its rows are the ones that were written.
 
+use std::ops::{Bound, ControlFlow};
+
 use parking_lot::Mutex;
 
 use super::engine::{Engine, IndexError, Scan, Visit};
@@ -57,18 +59,49 @@ impl Index {
         })
     }
 
+    /// Takes an engine whose files are those that were closed whole. Which keys it has is [learnt](Self::learn_keys) later.
+    pub(crate) fn sealed(engine: Box<dyn Engine>, schema: u32) -> Result<Self, Unsound> {
+        let meta = meta_of(&*engine, schema)?;
+        Ok(Self {
+            engine,
+            filter: Filter::not_whole(meta.digest.rows.min(FILTER_ROWS_MAX)),
+            meta: Mutex::new(meta),
+        })
+    }
+
+    /// Whether it knows which keys it has.
+    pub(crate) fn knows_keys(&self) -> bool {
+        self.filter.is_whole()
+    }
+
+    /// Reads some keys of a sealed index, after the key `after`, and gives the last; `None` once it knows them all. Until then each look-up of a key
+    /// that is not there asks the engine.
+    pub(crate) fn learn_keys(&self, after: Option<Key>) -> Result<Option<Key>, IndexError> {
+        let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = Scan {
+            from,
+            to: Bound::Unbounded,
+            backwards: false,
+        };
+        let (mut learnt, mut last) = (0, None);
+        self.engine.scan(rest, &mut |key, _| {
+            self.filter.insert(key);
+            learnt += 1;
+            if learnt < KEYS_LEARNT_AT_ONCE {
+                return ControlFlow::Continue(());
+            }
+            last = Some(Key::from(key));
+            ControlFlow::Break(())
+        })?;
+        if last.is_none() {
+            self.filter.is_told_all();
+        }
+        Ok(last)
+    }
+
     /// Reads every row of an engine and compares their digest with the one that was written with them.
     pub(crate) fn verify(engine: Box<dyn Engine>, schema: u32) -> Result<Self, Unsound> {
-        let meta = engine
-            .get(META_KEY)?
-            .and_then(|row| Meta::decode(&row))
-            .ok_or(Unsound::NoMeta)?;
-        if meta.schema != schema {
-            return Err(Unsound::Schema {
-                found: meta.schema,
-                expected: schema,
-            });
-        }
+        let meta = meta_of(&*engine, schema)?;
         let filter = Filter::new(meta.digest.rows.min(FILTER_ROWS_MAX));
         let digest = scan::digest(&*engine, &filter, meta.digest.rows >= ROWS_FOR_TWO_THREADS)?;
         if digest != meta.digest {
@@ -129,6 +162,23 @@ impl Index {
         self.engine.flush()
     }
 }
+
+fn meta_of(engine: &dyn Engine, schema: u32) -> Result<Meta, Unsound> {
+    let meta = engine
+        .get(META_KEY)?
+        .and_then(|row| Meta::decode(&row))
+        .ok_or(Unsound::NoMeta)?;
+    if meta.schema != schema {
+        return Err(Unsound::Schema {
+            found: meta.schema,
+            expected: schema,
+        });
+    }
+    Ok(meta)
+}
+
+/// Keys read without a pause: whoever lets go of the index waits for so many.
+const KEYS_LEARNT_AT_ONCE: u32 = 1_024;
 
 /// Rows for which the first layer of the filter is made at most: the count comes from a disk.
 const FILTER_ROWS_MAX: u64 = 1 << 24;
