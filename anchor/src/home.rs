@@ -68,6 +68,16 @@ impl Home {
         self.0.join("store")
     }
 
+    /// The key under which persons' keys are wrapped.
+    pub fn personal_key(&self) -> PathBuf {
+        self.0.join("personal.key")
+    }
+
+    /// Persons' wrapped keys, apart from the store.
+    pub fn personal(&self) -> PathBuf {
+        self.0.join("personal")
+    }
+
     /// Held by whoever uses the home.
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")

@@ -4,6 +4,7 @@
 //! * [`broker`]: X-Broker, the calls of `madang_protocol::broker`; [`problem`] is what its refusals look like over HTTP.
 //! * [`ledger`]: money as a state machine; [`store`]: where it is kept.
 //! * [`billing`]: what leaves for other programs and for paper.
+//! * [`vault`]: what is kept on persons, sealed.
 //! * [`edge`]: connections, before anything is known about who is on them.
 //! * [`config`], [`home`], [`keys`], [`network`], [`clock`]: what an anchor is built from; [`open`] opens its home. [`metrics`]: what it counts.
 
@@ -23,3 +24,4 @@ pub mod open;
 pub mod operator;
 pub mod problem;
 pub mod store;
+pub mod vault;

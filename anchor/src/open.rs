@@ -9,7 +9,8 @@ use crate::{
     keys::{IssuerKeys, KeysError},
     ledger::policy::Policy,
     network::{Network, NetworkError},
-    store::{Options, Place, Store, error::StoreOpenError},
+    store::{Options, PersonalFiles, Place, Store, error::StoreOpenError},
+    vault::keep::VaultError,
 };
 
 /// An anchor's home, open. Nobody else opens it until this is dropped.
@@ -61,16 +62,40 @@ pub enum OpenError {
     Forgotten(PathBuf),
     /// The store.
     #[error("cannot open the store")]
-    Store(#[from] StoreOpenError),
+    Store(#[source] StoreOpenError),
+    /// Its personal data.
+    #[error(transparent)]
+    Vault(VaultError),
 }
 
 impl OpenError {
     /// Whether the configuration is at fault.
     pub fn is_mistake(&self) -> bool {
-        matches!(
-            self,
-            Self::Network(NetworkError::Config(ConfigError::Pinned { .. }))
-        )
+        match self {
+            Self::Vault(error) => error.is_mistake(),
+            Self::Network(error) => {
+                matches!(error, NetworkError::Config(ConfigError::Pinned { .. }))
+            }
+            Self::Home { .. }
+            | Self::Busy(_)
+            | Self::Missing(_)
+            | Self::Keys(_)
+            | Self::Descriptor(_)
+            | Self::Forgotten(_)
+            | Self::Store(_) => false,
+        }
+    }
+}
+
+impl From<StoreOpenError> for OpenError {
+    fn from(error: StoreOpenError) -> Self {
+        match error {
+            StoreOpenError::Vault(error) => Self::Vault(error),
+            error @ (StoreOpenError::Journal(_)
+            | StoreOpenError::Postgres(_)
+            | StoreOpenError::Unfinished(_)
+            | StoreOpenError::Policy) => Self::Store(error),
+        }
     }
 }
 
@@ -116,6 +141,10 @@ impl Opened {
             tax: network.tax,
             ..Policy::DEFAULT
         };
+        options.personal = Some(PersonalFiles {
+            key: home.personal_key(),
+            wrapped: home.personal(),
+        });
         let (store, recovery) = Store::open(options)?;
         match recovery {
             Some(recovery) => tracing::info!(

@@ -192,6 +192,12 @@ impl Directory {
         self.devices.contains_key(device)
     }
 
+    /// Where a device listens, if it is online.
+    pub fn addresses_of(&self, device: &PublicKey) -> &[String] {
+        let present = self.devices.get(device);
+        present.map_or(&[], |present| present.report.addresses.as_slice())
+    }
+
     /// Where the hubs that are online can be reached, one hub after another, with their keys.
     pub fn hubs(&self) -> impl Iterator<Item = (&PublicKey, &[String])> {
         self.hubs

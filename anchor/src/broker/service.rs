@@ -159,6 +159,11 @@ impl Broker {
         self.directory.lock().len()
     }
 
+    /// Where a device listens, if it is online.
+    pub fn addresses_of(&self, device: &PublicKey) -> Vec<String> {
+        self.directory.lock().addresses_of(device).to_vec()
+    }
+
     /// The device that signs a request, and its account, both known and good.
     pub(super) fn authorised(&self, device: &PublicKey) -> Result<Authorised, StoreError> {
         self.store.authorised(device)

@@ -22,10 +22,7 @@ pub(super) fn handle(broker: &Broker, asked: Sealed<SignIn>) -> Result<Vec<u8>, 
         .handle_try(asked.device, Instant::now())
         .map_err(slow_down)?;
     let now = broker.now();
-    let who = broker
-        .store()
-        .sign_in(asked.device, asked.addresses.clone(), now)?
-        .value;
+    let who = broker.store().sign_in(asked.device, now)?.value;
     let passes = broker
         .store()
         .passes(who.account.id, None, now, HELLO_PASSES_MAX)?;

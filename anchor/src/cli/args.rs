@@ -10,6 +10,7 @@ use madang_protocol::{
     time::Day,
 };
 
+use super::persons::{ExportArgs, LeaveArgs, ProfileArgs};
 use crate::{
     config::raw::RawConfig,
     home::HOME_VARIABLE,
@@ -133,6 +134,12 @@ pub(super) enum AccountSub {
         #[command(flatten)]
         output: Output,
     },
+    /// Show what is kept on the person behind an account, or change it; what is not mentioned stays
+    Profile(Box<ProfileArgs>),
+    /// Write everything that is kept on an account into a file, as JSON
+    Export(ExportArgs),
+    /// Forget a subscriber: with its money settled, close the account and erase who was behind it
+    Leave(LeaveArgs),
     /// End a subscription; money and bills stay
     Close {
         /// The subscriber

@@ -7,6 +7,7 @@ mod copy;
 mod export;
 mod ledger;
 mod operate;
+mod persons;
 mod print;
 mod serve;
 

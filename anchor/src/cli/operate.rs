@@ -12,7 +12,7 @@ use tokio::{net::UnixStream, runtime};
 
 use super::{
     args::{AccountSub, Add, DeviceSub, Output, Topup},
-    books, print,
+    books, persons, print,
     run::{Failure, configured},
 };
 use crate::{
@@ -86,6 +86,9 @@ pub(super) fn account(home: &Home, sub: AccountSub) -> Result<(), Failure> {
         AccountSub::Show { handle, output } => {
             account_after(home, &Command::AccountShow { handle }, output)
         }
+        AccountSub::Profile(asked) => persons::profile(home, *asked),
+        AccountSub::Export(asked) => persons::export(home, &asked),
+        AccountSub::Leave(asked) => persons::leave(home, &asked),
         AccountSub::Close { handle } => {
             ask(
                 home,

@@ -68,7 +68,10 @@ pub(super) fn account(
     for device in &account.devices {
         let state = match (device.revoked, device.signed_in) {
             (Some(time), _) => format!("revoked {time}"),
-            (None, Some(time)) => format!("signed in {time} from {}", device.addresses.join(" ")),
+            (None, Some(time)) if device.addresses.is_empty() => format!("signed in {time}"),
+            (None, Some(time)) => {
+                format!("signed in {time}, online at {}", device.addresses.join(" "))
+            }
             (None, None) => format!("enrolled {}", device.enrolled),
         };
         line(&format!("device {} {:?} {state}", device.key, device.label))?;

@@ -17,7 +17,7 @@ use super::{
     device::{self, Revoked},
     entry::available,
     event::Event,
-    pack,
+    leave, pack,
     policy::Policy,
     table::Table,
     view::{Fault, Order, Tables, View},
@@ -104,6 +104,9 @@ pub enum AccountChange {
 /// Decides on a new account. Its handle must be free, and stays taken for ever.
 pub fn decide_create(view: &impl View, account: Account) -> Result<Event, Fault> {
     check(account.commission_bp, account.credit_limit)?;
+    if leave::has_left(&account.handle) {
+        return Err(Reject::NAME_INVALID.into());
+    }
     if by_handle(view, &account.handle)?.is_some() {
         return Err(Reject::NAME_TAKEN.into());
     }
@@ -215,6 +218,24 @@ pub(super) fn apply_changed(
             device::note_revoked(tables, Revoked::Account(*id), time)?;
         }
     }
+    put(tables, &account)
+}
+
+/// The handle makes room for a pseudonym, and no password fits any more.
+pub(super) fn apply_left(
+    tables: &mut impl Tables,
+    id: &AccountId,
+    pseudonym: &Handle,
+) -> Result<(), Fault> {
+    let mut account = existing(tables, id)?;
+    tables.delete(Table::Handle, account.handle.as_str().as_bytes())?;
+    account.handle = pseudonym.clone();
+    account.password_hash = leave::no_password();
+    tables.put(
+        Table::Handle,
+        pseudonym.as_str().as_bytes(),
+        id.as_bytes().into(),
+    )?;
     put(tables, &account)
 }
 

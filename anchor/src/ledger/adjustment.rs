@@ -77,12 +77,12 @@ pub enum AdjustmentKind {
 
 /// An adjustment that was booked, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Adjusted {
-    account: AccountId,
-    kind: AdjustmentKind,
-    amount: Amount,
-    reason: String,
-    entry: u64,
+pub(super) struct Adjusted {
+    pub(super) account: AccountId,
+    pub(super) kind: AdjustmentKind,
+    pub(super) amount: Amount,
+    pub(super) reason: String,
+    pub(super) entry: u64,
 }
 
 /// Decides on an adjustment.

@@ -35,11 +35,13 @@ pub enum EntryKind {
     Dispute = 6,
     /// Promotional credit ended.
     Expired = 7,
+    /// A subscriber left: credit that it gave up, and what is too little to be paid.
+    Leaving = 8,
 }
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TopUp,
         Self::Credit,
         Self::Settlement,
@@ -48,6 +50,7 @@ impl EntryKind {
         Self::Correction,
         Self::Dispute,
         Self::Expired,
+        Self::Leaving,
     ];
 
     /// In a few words, for exports.
@@ -61,6 +64,7 @@ impl EntryKind {
             Self::Correction => "correction",
             Self::Dispute => "dispute",
             Self::Expired => "promotional credit that ended",
+            Self::Leaving => "rest of a subscriber that left",
         }
     }
 }

@@ -36,13 +36,11 @@ pub struct Device {
     pub revoked: Option<UnixMillis>,
 }
 
-/// A device's last sign-in.
+/// A device's last sign-in. Where it listens is known while it is online, and not written down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastSignIn {
     /// When.
     pub time: UnixMillis,
-    /// Where it said that it listens.
-    pub addresses: Vec<String>,
 }
 
 /// Who is no longer good, of those whose passports could still be in hand.
@@ -107,18 +105,16 @@ pub fn decide_revoke(
     })
 }
 
-/// Decides on a sign-in, which is recorded: user, address, time.
+/// Decides on a sign-in, which is recorded: user, device, time.
 pub fn decide_sign_in(
     view: &impl View,
     key: PublicKey,
-    addresses: Vec<String>,
     now: UnixMillis,
 ) -> Result<(Event, Account, Device), Fault> {
     let (account, device) = authorised(view, &key)?;
     let event = Event::SignedIn {
         key,
         account: account.id,
-        addresses,
         time: now,
     };
     Ok((event, account, device))
@@ -227,11 +223,17 @@ pub(super) fn apply_revoked(
 pub(super) fn apply_signed_in(
     tables: &mut impl Tables,
     key: &PublicKey,
-    addresses: Vec<String>,
     time: UnixMillis,
 ) -> Result<(), Fault> {
-    let last = LastSignIn { time, addresses };
+    let last = LastSignIn { time };
     tables.put(Table::SignIn, key.as_bytes(), pack::row(&last))
+}
+
+/// What its owner called it, and when it signed in, is forgotten. The key stays refused.
+pub(super) fn apply_left(tables: &mut impl Tables, mut device: Device) -> Result<(), Fault> {
+    device.label.clear();
+    tables.delete(Table::SignIn, device.key.as_bytes())?;
+    tables.put(Table::Device, device.key.as_bytes(), pack::row(&device))
 }
 
 pub(super) fn note_revoked(

@@ -253,6 +253,13 @@ pub fn get(view: &impl View, grant: &GrantId) -> Result<Option<Dispute>, Fault> 
         .transpose()
 }
 
+/// Whether the account contests something that is not decided.
+pub(super) fn has_open(view: &impl View, buyer: &AccountId) -> Result<bool, Fault> {
+    let prefix = List::OpenOf(*buyer).prefix();
+    let open = view.prefix(Table::DisputeList, &prefix, Order::Forward, 1)?;
+    Ok(!open.is_empty())
+}
+
 /// At most `limit` disputes, the oldest first: those that either party is `of`, or all that are open.
 pub fn list(
     view: &impl View,

@@ -13,8 +13,10 @@ use super::{
     device::{self, Device},
     dispute::{self, DisputeEvent},
     grant::{self, Granted},
+    leave::{self, Left},
     organisation::{self, OrganisationChange},
     presence,
+    profile::{self, Kept},
     settled::{self, Settled},
     statement, sweep,
     table::Table,
@@ -52,8 +54,6 @@ pub enum Event {
         key: PublicKey,
         /// Its account.
         account: AccountId,
-        /// Where it said that it listens.
-        addresses: Vec<String>,
         /// When.
         time: UnixMillis,
     },
@@ -106,6 +106,22 @@ pub enum Event {
         /// The sealed statement.
         sealed: Vec<u8>,
         /// When.
+        time: UnixMillis,
+    },
+    /// A person said something about itself.
+    ProfileSet {
+        /// Whose account.
+        id: AccountId,
+        /// The profile, sealed.
+        profile: Kept,
+    },
+    /// A person left: what the account is called is a pseudonym from now on, and its data key is to be deleted.
+    ProfileErased(Left),
+    /// The data key of an account that left is deleted.
+    ProfileShredded {
+        /// Whose account.
+        id: AccountId,
+        /// When the person left.
         time: UnixMillis,
     },
 }
@@ -175,7 +191,10 @@ impl Event {
             | Self::UsageReported { time, .. }
             | Self::Swept { time }
             | Self::HeadsStated { time, .. }
-            | Self::OrganisationChanged { time, .. } => *time,
+            | Self::OrganisationChanged { time, .. }
+            | Self::ProfileShredded { time, .. } => *time,
+            Self::ProfileSet { profile, .. } => profile.time,
+            Self::ProfileErased(left) => left.time,
         }
     }
 }
@@ -196,12 +215,7 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
         }
         Event::DeviceEnrolled(device) => device::apply_enrolled(tables, &device),
         Event::DeviceRevoked { key, time } => device::apply_revoked(tables, &key, time),
-        Event::SignedIn {
-            key,
-            addresses,
-            time,
-            ..
-        } => device::apply_signed_in(tables, &key, addresses, time),
+        Event::SignedIn { key, time, .. } => device::apply_signed_in(tables, &key, time),
         Event::ToppedUp(top_up) => top_up::apply(tables, entry, &top_up),
         Event::Granted(granted) => grant::apply(tables, entry, *granted),
         Event::Present {
@@ -220,6 +234,9 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
         Event::Dispute(event) => dispute::apply(tables, entry, event),
         Event::OrganisationChanged { id, change, .. } => organisation::apply(tables, &id, change),
         Event::HeadsStated { day, sealed, .. } => statement::apply(tables, day, &sealed),
+        Event::ProfileSet { id, profile } => profile::apply_set(tables, &id, &profile),
+        Event::ProfileErased(left) => leave::apply(tables, entry, &left),
+        Event::ProfileShredded { id, .. } => profile::apply_shredded(tables, &id),
     }
 }
 

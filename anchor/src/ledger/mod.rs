@@ -11,6 +11,7 @@
 //! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
 //! * [`mod@line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
+//! * [`profile`], [`kept`], [`leave`]: the person behind an account, all that is kept on it, and how it goes; [`minor`]: what can be paid at all.
 //! * [`bill`], [`usage`], [`audit`], [`position`], [`delta`], [`statement`]: what is told about it.
 
 pub mod account;
@@ -27,13 +28,17 @@ pub mod entry;
 pub mod event;
 pub mod grant;
 mod hold;
+pub mod kept;
+pub mod leave;
 pub mod line;
+pub mod minor;
 pub mod organisation;
 mod pack;
 pub mod pass;
 pub mod policy;
 pub mod position;
 pub mod presence;
+pub mod profile;
 pub mod progress;
 pub mod promotion;
 pub mod quota;

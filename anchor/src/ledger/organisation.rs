@@ -267,6 +267,15 @@ pub(super) fn apply(
     tables.put(Table::Organisation, id.as_bytes(), pack::row(&organisation))
 }
 
+/// An organisation that left has no members, and no authority knows it.
+pub(super) fn apply_left(tables: &mut impl Tables, id: &AccountId) -> Result<(), Fault> {
+    for member in get(tables, id)?.members {
+        let key = table::pair(member.person.as_bytes(), id.as_bytes());
+        tables.delete(Table::MemberOf, &key)?;
+    }
+    tables.delete(Table::Organisation, id.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

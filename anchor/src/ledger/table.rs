@@ -76,11 +76,17 @@ pub enum Table {
     Entry = 30,
     /// Day → the sealed statement of where the chains ended.
     HeadStatement = 31,
+    /// Account → its profile, sealed.
+    Profile = 41,
+    /// Keyed hash of a handle whose owner left → nothing.
+    HandleLeft = 42,
+    /// Account that left → when, until its data key is known to be deleted.
+    Erasing = 43,
 }
 
 impl Table {
     /// All tables of rows.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::Account,
         Self::Handle,
         Self::Device,
@@ -112,6 +118,9 @@ impl Table {
         Self::MemberOf,
         Self::Entry,
         Self::HeadStatement,
+        Self::Profile,
+        Self::HandleLeft,
+        Self::Erasing,
     ];
 }
 

@@ -38,9 +38,9 @@ pub struct TopUp {
 /// A top-up that was booked, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Booked {
-    account: AccountId,
-    amount: Amount,
-    entry: u64,
+    pub(super) account: AccountId,
+    pub(super) amount: Amount,
+    pub(super) entry: u64,
 }
 
 /// Decides on a top-up. The same identifier with another account or amount is refused.

@@ -1,5 +1,7 @@
 //! Usage reports, kept whole: the latest of each device and day. For statistics, never for money.
 
+use std::ops::Bound;
+
 use madang_protocol::{
     ids::{PublicKey, RecordHash},
     record::usage::UsageReport,
@@ -14,7 +16,7 @@ use super::{
     event::Event,
     policy::{USAGE_DAYS_BACK_MAX, USAGE_KEPT},
     table::{self, Table},
-    view::{Fault, Tables, View},
+    view::{Fault, Order, Tables, View},
 };
 
 /// The latest report of a device and a day, if there is one; its signature was checked when it came.
@@ -26,6 +28,23 @@ pub fn get(
     view.get(Table::Usage, &table::device_day(device, day))?
         .map(|row| Unverified::from_bytes(&row).map_err(|_| Fault::Unreadable(Table::Usage)))
         .transpose()
+}
+
+/// The latest reports of a device, from the day after `after` on, at most `limit`.
+pub fn list(
+    view: &impl View,
+    device: &PublicKey,
+    after: Option<Day>,
+    limit: usize,
+) -> Result<Vec<Unverified<UsageReport>>, Fault> {
+    let first = after.map_or(0, |day| day.0.saturating_add(1));
+    let first = table::device_day(device, Day(first));
+    let last = table::device_day(device, Day(u32::MAX));
+    let keys = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+    let rows = view.range(Table::Usage, keys, Order::Forward, limit)?;
+    let read =
+        |row: &[u8]| Unverified::from_bytes(row).map_err(|_| Fault::Unreadable(Table::Usage));
+    rows.iter().map(|(_, row)| read(row)).collect()
 }
 
 /// Decides on a report; `None` if it is the one that is kept.

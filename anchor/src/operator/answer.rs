@@ -9,11 +9,11 @@ use madang_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    command::{Class, DisputeAfter, Role},
+    command::{Class, DisputeAfter, ExportAt, ExportPart, Role},
     ledger::LedgerAnswer,
     text,
 };
-use crate::ledger::account::Billing;
+use crate::{ledger::account::Billing, vault::profile::Profile};
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,29 @@ pub enum Answer {
         accounts: Vec<AccountAnswer>,
         /// Where the next page goes on.
         more_after: Option<Handle>,
+    },
+    /// What is kept on a person.
+    Profile(Box<Profile>),
+    /// A page of everything that is kept on an account.
+    Exported {
+        /// Of which part.
+        part: ExportPart,
+        /// Its rows.
+        rows: Vec<serde_json::Value>,
+        /// Where the next page goes on.
+        more_at: Option<ExportAt>,
+    },
+    /// A subscriber has left.
+    Left {
+        /// What stands in the handle's place.
+        pseudonym: Handle,
+        /// Where it stands in the journal.
+        entry: u64,
+    },
+    /// A subscriber cannot leave yet.
+    CannotLeave {
+        /// Why, and what to do about it.
+        reasons: Vec<String>,
     },
     /// Of the journal and the books.
     Ledger(LedgerAnswer),
@@ -219,7 +242,7 @@ pub struct DeviceAnswer {
     pub revoked: Option<UnixMillis>,
     /// When it signed in last.
     pub signed_in: Option<UnixMillis>,
-    /// Where it said that it listens, then.
+    /// Where it listens, while it is online at a running anchor. Not written down.
     pub addresses: Vec<String>,
 }
 

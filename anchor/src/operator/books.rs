@@ -109,7 +109,7 @@ impl Desk {
         })
     }
 
-    fn describe_dispute(
+    pub(super) fn describe_dispute(
         &self,
         grant: GrantId,
         dispute: Dispute,

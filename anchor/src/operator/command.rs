@@ -10,7 +10,7 @@ use madang_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{ledger::LedgerCommand, text};
-use crate::ledger::account::AccountClass;
+use crate::{ledger::account::AccountClass, vault::profile::ProfileChange};
 
 /// What an operator asks. Answers are of [`answer`](super::answer).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +170,28 @@ pub enum Command {
         /// Which.
         handle: Handle,
     },
+    /// What is kept on the person behind an account, changed or only shown: [`Answer::Profile`](super::answer::Answer::Profile).
+    AccountProfile {
+        /// Whose.
+        handle: Handle,
+        /// What is to be different.
+        change: Box<ProfileChange>,
+    },
+    /// A page of everything that is kept on an account: [`Answer::Exported`](super::answer::Answer::Exported).
+    AccountExport {
+        /// Whose.
+        handle: Handle,
+        /// Where the page before ended; the beginning where it is left out.
+        at: Option<ExportAt>,
+    },
+    /// A subscriber leaves and is forgotten: [`Answer::Left`](super::answer::Answer::Left) or
+    /// [`Answer::CannotLeave`](super::answer::Answer::CannotLeave).
+    AccountLeave {
+        /// Who.
+        handle: Handle,
+        /// Promotional credit is given up.
+        forfeit_credit: bool,
+    },
     /// A device is no longer good: [`Answer::Done`](super::answer::Answer::Done).
     DeviceRevoke {
         /// Whose.
@@ -217,6 +239,38 @@ pub struct DisputeAfter {
     /// On which grant.
     #[serde(with = "text")]
     pub grant: GrantId,
+}
+
+/// Where an export goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ExportAt {
+    /// In which part.
+    pub part: ExportPart,
+    /// After what in it; its beginning where it is left out.
+    pub after: Option<String>,
+}
+
+/// A part of an export, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportPart {
+    /// The account with its money, its devices and their last sign-ins.
+    Account,
+    /// What the person said about itself.
+    Profile,
+    /// Promotional credit that is left.
+    Credit,
+    /// What was booked by hand: top-ups, then credit, refunds and corrections.
+    Bookings,
+    /// Grants by which the account bought or sold, with what was settled by which receipt.
+    Grants,
+    /// Passes that are good.
+    Passes,
+    /// Disputes that the account is a party of.
+    Disputes,
+    /// Usage reports of its devices.
+    Usage,
 }
 
 /// A subscriber to be.

@@ -145,6 +145,12 @@ impl Desk {
             Command::AccountList { after } => self.list(after.as_ref()),
             Command::AccountShow { handle } => self.show(&self.account(&handle)?),
             Command::AccountClose { handle } => self.close(&handle),
+            Command::AccountProfile { handle, change } => self.profile(&handle, &change),
+            Command::AccountExport { handle, at } => self.export(&handle, at),
+            Command::AccountLeave {
+                handle,
+                forfeit_credit,
+            } => self.leave(&handle, forfeit_credit),
             Command::DeviceRevoke { handle, device } => self.revoke(&handle, device),
             Command::Ledger(command) => self.ledger(command),
             Command::Status => self.status(),
@@ -251,7 +257,7 @@ impl Desk {
         })))
     }
 
-    fn describe(&self, account: &Account) -> Result<AccountAnswer, DeskError> {
+    pub(super) fn describe(&self, account: &Account) -> Result<AccountAnswer, DeskError> {
         let mut devices = Vec::new();
         for device in self.store().devices(account.id)? {
             let last = self.store().last_sign_in(&device.key)?;
@@ -262,7 +268,7 @@ impl Desk {
                 enrolled: device.enrolled,
                 revoked: device.revoked,
                 signed_in,
-                addresses: last.map_or_else(Vec::new, |last| last.addresses),
+                addresses: self.addresses_of(&device.key),
             });
         }
         let organisation = self.store().organisation(account.id)?;
@@ -307,8 +313,16 @@ impl Desk {
         account.ok_or_else(|| Reject::ACCOUNT_UNKNOWN.into())
     }
 
+    /// Where a device listens, where that is known.
+    fn addresses_of(&self, device: &PublicKey) -> Vec<String> {
+        match &self.place {
+            Place::Running(broker) => broker.addresses_of(device),
+            Place::AtRest(_) => Vec::new(),
+        }
+    }
+
     /// Tells a running anchor that a device is no longer good.
-    fn go_offline(&self, device: &PublicKey) {
+    pub(super) fn go_offline(&self, device: &PublicKey) {
         match &self.place {
             Place::Running(broker) => broker.handle_revoked(device),
             Place::AtRest(_) => {}

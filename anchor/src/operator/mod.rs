@@ -9,5 +9,6 @@ pub mod command;
 pub mod desk;
 pub mod ledger;
 mod organisation;
+mod persons;
 pub mod socket;
 mod text;

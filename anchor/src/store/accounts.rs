@@ -15,6 +15,7 @@ use super::{
 use crate::ledger::{
     account::{self, Account, AccountChange, AccountClass, AccountStatus},
     device::{self, Device, LastSignIn, Revocations},
+    profile,
 };
 
 /// A subscriber to be.
@@ -74,7 +75,11 @@ impl Store {
             status: AccountStatus::Active,
             created: now,
         };
+        let name_hash = self.name_hash(&account.handle);
         self.commit(|view| {
+            if let Some(name_hash) = &name_hash {
+                profile::check_not_left(view, name_hash)?;
+            }
             let event = account::decide_create(view, account.clone())?;
             Ok((Some(event), account.clone()))
         })
@@ -165,19 +170,13 @@ impl Store {
         })
     }
 
-    /// Records a sign-in: user, addresses, time.
+    /// Records a sign-in: user, device, time.
     ///
     /// # Errors
     /// As [`Store::authorised`].
-    pub fn sign_in(
-        &self,
-        key: PublicKey,
-        addresses: Vec<String>,
-        now: UnixMillis,
-    ) -> Result<Done<Authorised>, StoreError> {
+    pub fn sign_in(&self, key: PublicKey, now: UnixMillis) -> Result<Done<Authorised>, StoreError> {
         self.commit(|view| {
-            let (event, account, device) =
-                device::decide_sign_in(view, key, addresses.clone(), now)?;
+            let (event, account, device) = device::decide_sign_in(view, key, now)?;
             Ok((Some(event), Authorised { account, device }))
         })
     }

@@ -18,10 +18,14 @@ use super::{
     engine::{Engine, Seen},
     error::{StoreError, StoreOpenError},
     parallel::Helpers,
+    persons::{PersonalFiles, open_vault},
     postgres::{Postgres, PostgresOptions},
     rows::Ledger,
 };
-use crate::ledger::{event::Event, policy::Policy, view::Fault};
+use crate::{
+    ledger::{event::Event, policy::Policy, view::Fault},
+    vault::keep::Vault,
+};
 
 /// Where a store is.
 #[derive(Debug, Clone)]
@@ -57,6 +61,8 @@ pub struct Options {
     pub issuers_before: Vec<PublicKey>,
     /// What the provider has decided.
     pub policy: Policy,
+    /// Where the keys of personal data are; where there is no place, no personal data is taken.
+    pub personal: Option<PersonalFiles>,
 }
 
 impl Options {
@@ -77,6 +83,7 @@ impl Options {
             issuer,
             issuers_before: Vec::new(),
             policy: Policy::DEFAULT,
+            personal: None,
         }
     }
 }
@@ -101,6 +108,7 @@ pub struct Store {
     pub(super) helpers: Helpers,
     /// Where a folder's rows are made anew, beside it; held meanwhile.
     pub(super) again: Option<Mutex<PathBuf>>,
+    pub(super) vault: Option<Vault>,
 }
 
 /// What was decided: the event to write, if any, and the answer.
@@ -122,7 +130,7 @@ impl Store {
         let mut issuers = vec![PublicKey::of(&options.issuer)];
         issuers.extend_from_slice(&options.issuers_before);
         let again = options.place.again();
-        let (engine, recovery) = match options.place {
+        let (engine, recovery) = match options.place.clone() {
             Place::Folder(place) => {
                 let (journal, recovery) = Journal::open(place, Ledger)?;
                 (Engine::Folder(Box::new(journal)), Some(recovery))
@@ -131,6 +139,10 @@ impl Store {
                 let postgres = Postgres::open(place, options.network)?;
                 (Engine::Postgres(Box::new(postgres)), None)
             }
+        };
+        let vault = match &options.personal {
+            Some(files) => Some(open_vault(&engine, &options.place, options.network, files)?),
+            None => None,
         };
         let store = Self {
             engine,
@@ -141,7 +153,9 @@ impl Store {
             tariffs: Mutex::new(LruCache::new(TARIFFS_CACHED_MAX)),
             helpers: Helpers::for_this_machine(),
             again: again.map(Mutex::new),
+            vault,
         };
+        store.finish_erasures()?;
         Ok((store, recovery))
     }
 

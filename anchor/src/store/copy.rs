@@ -8,12 +8,15 @@ use super::{
     anchor_store::{Options, Place, Store},
     engine::Engine,
     error::{StoreError, StoreOpenError},
-    postgres::{Import, PostgresError, PostgresOptions},
+    postgres::{Import, PgRoom, PostgresError, PostgresOptions},
 };
-use crate::ledger::{
-    audit::{Audit, page_rows},
-    table::Table,
-    view::{Order, View as _},
+use crate::{
+    ledger::{
+        audit::{Audit, page_rows},
+        table::Table,
+        view::{Order, View as _},
+    },
+    vault::keep::VaultError,
 };
 
 /// What was copied, and proved to be the same at both ends.
@@ -43,6 +46,9 @@ pub enum CopyError {
     /// The database cannot be opened after it was filled.
     #[error("open the database that was filled")]
     Opened(#[from] StoreOpenError),
+    /// Persons' keys cannot be copied.
+    #[error("copy the keys of personal data")]
+    Vault(#[from] VaultError),
     /// The two are not the same.
     #[error(
         "the database that was filled does not hold the same rows; do not use it, and keep the folder"
@@ -74,6 +80,9 @@ impl Store {
         }
         for table in Table::ALL {
             self.each_row(table, |key, row| import.row(table, key, row))?;
+        }
+        if let Some(vault) = &self.vault {
+            vault.copy_into(&PgRoom::new(database.clone()))?;
         }
         import.finish()?;
         let audit = self.verify_all()?;

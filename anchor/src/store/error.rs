@@ -6,7 +6,7 @@ use madang_journal::{ApplyError, CommitError, NotDurable, OpenError, WalkError};
 use madang_protocol::reject::Reject;
 
 use super::postgres::PostgresError;
-use crate::ledger::view::Fault;
+use crate::{ledger::view::Fault, vault::keep::VaultError};
 
 /// Why a store does not do what it is asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -85,6 +85,12 @@ impl From<PostgresError> for StoreError {
     }
 }
 
+impl From<VaultError> for StoreError {
+    fn from(error: VaultError) -> Self {
+        Self::of_cause(Arc::new(error))
+    }
+}
+
 impl From<WalkError> for StoreError {
     fn from(error: WalkError) -> Self {
         Self::of_cause(Arc::new(error))
@@ -106,6 +112,12 @@ pub enum StoreOpenError {
     /// The database cannot be used.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    /// Personal data cannot be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// What was left to do could not be done.
+    #[error("finish what was begun")]
+    Unfinished(#[from] StoreError),
     /// The policy contradicts itself.
     #[error("the policy is not one that the protocol allows")]
     Policy,

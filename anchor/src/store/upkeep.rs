@@ -51,6 +51,16 @@ impl Store {
         self.read(|view| usage::get(view, device, day))
     }
 
+    /// The latest usage reports of a device, from the day after `after` on, at most `limit`.
+    pub fn usage_reports(
+        &self,
+        device: &PublicKey,
+        after: Option<Day>,
+        limit: usize,
+    ) -> Result<Vec<Unverified<UsageReport>>, StoreError> {
+        self.read(|view| usage::list(view, device, after, limit))
+    }
+
     /// A page of an account's bill, the newest grants first; `before` is what the page before said in `more_before`.
     ///
     /// # Errors

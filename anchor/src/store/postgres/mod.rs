@@ -8,6 +8,7 @@
 //! * [`engine`]: reads and commits, and what is tried again.
 //! * [`chain`]: the hash chain over what this instance has written; [`events`]: all chains, to read.
 //! * [`import`]: a folder's store as the beginning of a database.
+//! * [`personal`]: the wrapped keys of personal data, apart from events and rows.
 //! * [`connect`]: where the database is, and whose turn an instance's name is.
 
 mod chain;
@@ -19,6 +20,7 @@ mod group;
 mod import;
 mod link;
 mod overlay;
+mod personal;
 mod schema;
 mod view;
 
@@ -26,4 +28,5 @@ pub use connect::PostgresOptions;
 pub(super) use engine::Postgres;
 pub use error::PostgresError;
 pub(super) use import::Import;
+pub(super) use personal::PgRoom;
 pub(super) use view::PgView;

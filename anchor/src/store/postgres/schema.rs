@@ -8,7 +8,8 @@ use postgres::Client;
 use super::error::PostgresError;
 
 /// Each is run once, in this order; none is ever changed.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE madang_rows (
         tbl smallint NOT NULL,
         key bytea NOT NULL,
@@ -31,7 +32,14 @@ const MIGRATIONS: [&str; 1] = ["
     CREATE TABLE madang_network (
         id bytea PRIMARY KEY
     );
-"];
+",
+    "
+    CREATE TABLE madang_personal_keys (
+        name bytea PRIMARY KEY,
+        wrapped bytea NOT NULL
+    );
+",
+];
 
 /// Only one anchor makes tables at a time.
 const LOCK: i64 = 0x6d61_6461_6e67;
