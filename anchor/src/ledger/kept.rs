@@ -44,6 +44,9 @@ pub struct BookedAt {
     pub request: Option<RequestId>,
 }
 
+/// A grant, what is fixed of it, and how far it is.
+pub type Traded = (GrantId, Terms, Progress);
+
 /// A page of what was booked for an account. Bookings are found by their identifiers, so that a page may be short, even empty, and not be the last.
 pub fn booked(
     view: &impl View,
@@ -58,7 +61,7 @@ pub fn booked(
     };
     let request = after.and_then(|after| after.request);
     let from = request.as_ref().map(RequestId::as_bytes);
-    let from = from.map_or(Bound::Unbounded, |key| Bound::Excluded(&key[..]));
+    let from = from.map_or(Bound::Unbounded, Bound::Excluded);
     let rows = view.range(table, (from, Bound::Unbounded), Order::Forward, ROWS_MAX)?;
     let mut found = Vec::new();
     let mut last = None;
@@ -90,13 +93,12 @@ pub fn booked(
 }
 
 /// A page of the grants by which an account bought or sold, the newest first, and where the next one goes on.
-#[expect(clippy::type_complexity, reason = "a page and where it goes on")]
 pub fn grants(
     view: &impl View,
     id: &AccountId,
     before: Option<u64>,
     limit: usize,
-) -> Result<(Vec<(GrantId, Terms, Progress)>, Option<u64>), Fault> {
+) -> Result<(Vec<Traded>, Option<u64>), Fault> {
     let first = table::account_entry(id, 0);
     let end = table::account_entry(id, before.unwrap_or(u64::MAX));
     let keys = (Bound::Included(&first[..]), Bound::Excluded(&end[..]));

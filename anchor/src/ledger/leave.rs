@@ -183,11 +183,7 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, left: &Left) -> Result
 }
 
 /// L-33
-fn sweep_rest(
-    tables: &mut impl Tables,
-    left: &Left,
-    moved: &mut Moved,
-) -> Result<(), Fault> {
+fn sweep_rest(tables: &mut impl Tables, left: &Left, moved: &mut Moved) -> Result<(), Fault> {
     let mut posting = Posting::new(left.currency);
     for from in [
         LedgerAccount::Wallet(left.id),

@@ -179,19 +179,15 @@ impl Desk {
         let before = after.and_then(|text| text.parse().ok());
         let (grants, more) = self.store().grants_of(id, before, PAGE)?;
         let mut rows = Vec::with_capacity(grants.len());
-        for (grant, status) in &grants {
-            let is_buyer = status.terms.buyer == id;
-            let partner = if is_buyer {
-                status.terms.seller
-            } else {
-                status.terms.buyer
-            };
+        for (grant, terms, progress) in &grants {
+            let is_buyer = terms.buyer == id;
+            let partner = if is_buyer { terms.seller } else { terms.buyer };
             let partner = self.store().account(partner)?;
             let partner = partner.map(|partner| partner.handle);
             rows.push(grant_row(
                 grant,
-                &status.terms,
-                &status.progress,
+                terms,
+                progress,
                 is_buyer,
                 partner.as_ref(),
             ));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
 use madang_protocol::{
-    ids::{AccountId, GrantId, NetworkId},
+    ids::{AccountId, NetworkId},
     name::Handle,
     reject::Reject,
     time::UnixMillis,
@@ -14,13 +14,12 @@ use super::{
     anchor_store::{Done, Place, Store},
     engine::Engine,
     error::{StoreError, StoreOpenError},
-    grants::GrantStatus,
     postgres::PgRoom,
 };
 use crate::{
     ledger::{
         account::{self, AccountChange},
-        kept::{self, Booked, BookedAt},
+        kept::{self, Booked, BookedAt, Traded},
         leave::{self, Left, Obstacle},
         profile::{self, Kept},
     },
@@ -195,14 +194,8 @@ impl Store {
         id: AccountId,
         before: Option<u64>,
         limit: usize,
-    ) -> Result<(Vec<(GrantId, GrantStatus)>, Option<u64>), StoreError> {
-        self.read(|view| {
-            let (grants, more) = kept::grants(view, &id, before, limit)?;
-            let grants = grants
-                .into_iter()
-                .map(|(id, terms, progress)| (id, GrantStatus { terms, progress }));
-            Ok((grants.collect(), more))
-        })
+    ) -> Result<(Vec<Traded>, Option<u64>), StoreError> {
+        self.read(|view| kept::grants(view, &id, before, limit))
     }
 
     /// Deletes the data keys of accounts that have left: at the end of leaving, and at a start after it was interrupted.

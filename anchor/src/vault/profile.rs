@@ -152,8 +152,7 @@ impl Profile {
         if !change.address.is_empty() {
             self.address.clone_from(&change.address);
         }
-        let or = |new: &Option<Line>, old: Option<Line>| new.clone().or(old);
-        self.name = or(&change.name, self.name);
+        self.name = change.name.clone().or(self.name);
         self.country = change.country.clone().or(self.country);
         self.email = change.email.clone().or(self.email);
         self.bank = change.bank.clone().or(self.bank);

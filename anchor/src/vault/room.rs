@@ -18,6 +18,9 @@ pub type RoomKey = [u8; 16];
 /// Names the value by which the right key is known. No account is named so.
 pub const CHECK: RoomKey = [0; 16];
 
+/// What is shown each wrapped key, with its name.
+pub type Look<'a> = dyn FnMut(&RoomKey, &[u8]) -> Result<(), VaultError> + 'a;
+
 /// A small store of wrapped keys. What returns is durable.
 pub trait Room: Send + Sync {
     /// The wrapped key of this name, if there is one.
@@ -42,10 +45,7 @@ pub trait Room: Send + Sync {
     ///
     /// # Errors
     /// [`VaultError`] where they cannot be read, and what `look` returns.
-    fn each(
-        &self,
-        look: &mut dyn FnMut(&RoomKey, &[u8]) -> Result<(), VaultError>,
-    ) -> Result<(), VaultError>;
+    fn each(&self, look: &mut Look<'_>) -> Result<(), VaultError>;
 }
 
 /// A folder with a small file for each account, in 256 folders. One process has it at a time: the home's lock sees to that.
@@ -119,10 +119,7 @@ impl Room for FolderRoom {
         deleted.map_err(|source| self.failed(source))
     }
 
-    fn each(
-        &self,
-        look: &mut dyn FnMut(&RoomKey, &[u8]) -> Result<(), VaultError>,
-    ) -> Result<(), VaultError> {
+    fn each(&self, look: &mut Look<'_>) -> Result<(), VaultError> {
         for nest in entries(&self.folder).map_err(|source| self.failed(source))? {
             for file in entries(&nest).map_err(|source| self.failed(source))? {
                 let name = file.file_name().and_then(|name| name.to_str());

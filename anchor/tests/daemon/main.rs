@@ -9,6 +9,7 @@ mod http;
 mod ledger;
 mod money;
 mod operator;
+mod persons;
 mod process;
 mod refusals;
 mod restart;

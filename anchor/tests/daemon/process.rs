@@ -34,13 +34,13 @@ pub(crate) fn stdout(output: &Output) -> String {
 }
 
 /// An anchor that runs until this is dropped.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     line: String,
 }
 
 impl Daemon {
-    fn start(home: &Path) -> Self {
+    pub(crate) fn start(home: &Path) -> Self {
         let mut child = anchor(home, &["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -54,7 +54,7 @@ impl Daemon {
     }
 
     /// Sends SIGTERM and waits.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap().code()

@@ -13,6 +13,7 @@ mod events;
 mod holds;
 mod money;
 mod organisations;
+mod persons;
 mod quotas;
 mod settling;
 #[path = "../support/mod.rs"]
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         holds::CHECKS,
         money::CHECKS,
         organisations::CHECKS,
+        persons::CHECKS,
         quotas::CHECKS,
         settling::CHECKS,
     ];

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use super::{connect::PostgresOptions, error::PostgresError, link::Link};
 use crate::vault::{
     keep::VaultError,
-    room::{Room, RoomKey},
+    room::{Look, Room, RoomKey},
 };
 
 /// Tries of one statement, on new connections where the last one is gone.
@@ -79,10 +79,7 @@ impl Room for PgRoom {
         })
     }
 
-    fn each(
-        &self,
-        look: &mut dyn FnMut(&RoomKey, &[u8]) -> Result<(), VaultError>,
-    ) -> Result<(), VaultError> {
+    fn each(&self, look: &mut Look<'_>) -> Result<(), VaultError> {
         let mut after: Vec<u8> = Vec::new();
         loop {
             let rows = self.with(|link| {
