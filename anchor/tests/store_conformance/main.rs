@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod cabinet;
 mod chains;
 mod copies;
 mod events;

@@ -1,7 +1,12 @@
 //! What is kept on persons: sealed everywhere, given out whole, and gone when they leave.
 
-use std::{fs, path::Path, sync::Arc};
+use std::fs;
 
+use crate::{
+    Check,
+    cabinet::Cabinet,
+    support::{DAY, NETWORK, Person, Place, START, later, refusal, used, won},
+};
 use madang_anchor::{
     ledger::{
         account::AccountChange,
@@ -11,9 +16,7 @@ use madang_anchor::{
         position::Position,
         profile::Kept,
     },
-    store::{
-        self, Leaving, NewAccount, NewAdjustment, Options, PersonalFiles, Store, error::StoreError,
-    },
+    store::{Leaving, NewAccount, NewAdjustment, Store, error::StoreError},
     vault::{
         keep::{Sealed, Vault},
         profile::{Bank, BankAccount, Field, Profile, ProfileChange},
@@ -26,19 +29,9 @@ use madang_protocol::{
     record::request::Secret,
     reject::Reject,
 };
-use postgres::{Client, NoTls};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
-};
-use tempfile::TempDir;
-
-use crate::{
-    Check,
-    support::{
-        DAY, NETWORK, Person, Place, START, database::Server, issuer, later, options, refusal,
-        used, won,
-    },
 };
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -64,104 +57,6 @@ pub(crate) const CHECKS: &[Check] = &[
     ),
 ];
 
-/// A store whose files and rows can be looked into, closed and opened again.
-pub(crate) struct Cabinet {
-    dir: TempDir,
-    database: Option<(Arc<Server>, String)>,
-}
-
-impl Cabinet {
-    pub(crate) fn new(place: &Place) -> Self {
-        let database = match place {
-            Place::Folder => None,
-            Place::Database(server) => Some((server.clone(), server.new_database())),
-        };
-        let dir = TempDir::new().unwrap();
-        Self { dir, database }
-    }
-
-    pub(crate) fn open(&self) -> Store {
-        let options = match &self.database {
-            None => options(&self.dir.path().join("store")),
-            Some((_, words)) => {
-                let place = store::Place::Postgres(words.parse().unwrap());
-                Options::at(place, NETWORK, issuer())
-            }
-        };
-        let personal = Some(PersonalFiles {
-            key: self.dir.path().join("personal.key"),
-            wrapped: self.dir.path().join("personal"),
-        });
-        Store::open(Options {
-            personal,
-            ..options
-        })
-        .unwrap()
-        .0
-    }
-
-    fn client(&self) -> Option<Client> {
-        let (_, words) = self.database.as_ref()?;
-        Some(Client::connect(words, NoTls).unwrap())
-    }
-
-    /// Everything that is kept anywhere, one behind the other.
-    fn everything(&self) -> String {
-        let mut octets = Vec::new();
-        read_all(self.dir.path(), &mut octets);
-        if let Some(mut client) = self.client() {
-            for table in ["rows", "events", "personal_keys", "instances", "network"] {
-                let sql = format!("SELECT t::text FROM madang_{table} t");
-                for row in client.query(&sql, &[]).unwrap() {
-                    let text: String = row.get(0);
-                    octets.extend_from_slice(text.as_bytes());
-                }
-            }
-            for sql in [
-                "SELECT row FROM madang_rows",
-                "SELECT key FROM madang_rows",
-                "SELECT payload FROM madang_events",
-            ] {
-                for row in client.query(sql, &[]).unwrap() {
-                    let part: Vec<u8> = row.get(0);
-                    octets.extend_from_slice(&part);
-                }
-            }
-        }
-        String::from_utf8_lossy(&octets).into_owned()
-    }
-
-    fn wrapped(&self, id: &AccountId) -> std::path::PathBuf {
-        let name = id.to_string();
-        self.dir
-            .path()
-            .join("personal")
-            .join(&name[30..])
-            .join(name)
-    }
-
-    fn has_data_key(&self, id: &AccountId) -> bool {
-        match self.client() {
-            None => self.wrapped(id).exists(),
-            Some(mut client) => {
-                let sql = "SELECT 1 FROM madang_personal_keys WHERE name = $1";
-                !client.query(sql, &[&id.as_bytes()]).unwrap().is_empty()
-            }
-        }
-    }
-}
-
-fn read_all(dir: &Path, octets: &mut Vec<u8>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read_all(&path, octets);
-        } else {
-            octets.extend_from_slice(&fs::read(&path).unwrap());
-        }
-    }
-}
-
 /// Whether a word stands there, as it is or in hexadecimal digits.
 fn holds(there: &str, word: &str) -> bool {
     let digits = word.bytes().map(|octet| format!("{octet:02x}"));
@@ -180,7 +75,7 @@ pub(crate) fn mina() -> ProfileChange {
         bank: Some(Bank {
             account: BankAccount::Iban {
                 iban: "DE89 3704 0044 0532 0130 00".parse().unwrap(),
-                bic: Some("COBADEFFXXX".parse().unwrap()),
+                bic: Some("DEUTDEFF500".parse().unwrap()),
             },
             holder: Some("Kim Mina and Sons".parse().unwrap()),
         }),
