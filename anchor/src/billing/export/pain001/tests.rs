@@ -81,8 +81,11 @@ fn read(document: &str) -> Element {
     open.pop().unwrap().children.pop().unwrap()
 }
 
+/// An element's name, and how often it may stand there: at least, and at most.
+type Child = (&'static str, usize, usize);
+
 /// Children in the schema's order, each with how often it may stand there. Where a choice is, only one of them does.
-const SCHEMA: &[(&str, &[(&str, usize, usize)])] = &[
+const SCHEMA: &[(&str, &[Child])] = &[
     ("Document", &[("CstmrCdtTrfInitn", 1, 1)]),
     (
         "CstmrCdtTrfInitn",
