@@ -139,6 +139,8 @@ impl Opened {
         options.policy = Policy {
             currency: network.currency,
             tax: network.tax,
+            period_offset: config.period_offset,
+            period_grace: config.period_grace,
             ..Policy::DEFAULT
         };
         options.personal = Some(PersonalFiles {

@@ -139,6 +139,13 @@ rejects! {
     515 ENTRY_UNKNOWN        "entry-unknown"        Caller Keep  "No entry of this number was booked by hand for this account; of a correction, name what it corrects."
     516 NEVER_PAID_OUT       "never-paid-out"       Caller Keep  "Promotional credit is never paid out."
     517 MORE_THAN_IS_LEFT    "more-than-is-left"    Caller Keep  "This is more than is left of what is named."
+    530 PERIOD_UNKNOWN       "period-unknown"       Caller Keep  "There is no such billing period."
+    531 PERIOD_NOT_OVER      "period-not-over"      Caller Keep  "The billing period is not over."
+    532 PERIOD_IN_GRACE      "period-in-grace"      Caller Keep  "The billing period still takes what is settled late; wait, or close it early."
+    533 PERIOD_CLOSED        "period-closed"        Caller Keep  "The billing period is closed."
+    534 PERIOD_OUT_OF_ORDER  "period-out-of-order"  Caller Keep  "An earlier billing period is closed first."
+    535 DOCUMENT_UNKNOWN     "document-unknown"     Caller Keep  "There is no invoice, statement or credit note of this number."
+    536 DOCUMENT_NOT_YOURS   "document-not-yours"   Caller Keep  "The document is another account's."
 
     // Discovery.
     601 ANNOUNCEMENT_MISKEYED "announcement-miskeyed" Peer Lower "The announcement does not belong under this key."

@@ -319,6 +319,11 @@ impl Broker {
                 break;
             }
         }
+        for _ in 0..PERIOD_STEPS_MAX {
+            if !self.store.tick_periods(now)? {
+                break;
+            }
+        }
         Ok(())
     }
 }
@@ -360,5 +365,7 @@ impl Throttles {
 
 /// Steps of the store's upkeep in one tick: what is left waits for the next, so that a backlog never keeps calls out.
 const TICK_STEPS_MAX: u32 = 256;
+/// Steps of closing a period in one tick: each may take a second.
+const PERIOD_STEPS_MAX: u32 = 4;
 /// Keys that one throttle remembers: some 10 MiB.
 const KEYS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("it is not zero");

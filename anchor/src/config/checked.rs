@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use madang_protocol::{
@@ -17,7 +18,12 @@ use super::{
     raw::{RawConfig, RawLimits},
     units,
 };
-use crate::{clock::Clock, home::Home, store::PostgresOptions};
+use crate::{
+    clock::Clock,
+    home::Home,
+    ledger::{month::UtcOffset, policy::Policy},
+    store::PostgresOptions,
+};
 
 /// What one anchor is to do. [`Config::new`] is a good one for tests: loopback, a free port, the system's clock.
 #[derive(Debug, Clone)]
@@ -34,6 +40,10 @@ pub struct Config {
     pub database: Option<PostgresOptions>,
     /// What the network is wanted to be.
     pub network: NetworkWish,
+    /// In whose time months, the billing periods, begin and end.
+    pub period_offset: UtcOffset,
+    /// How long after its end a billing period takes what is settled late.
+    pub period_grace: Duration,
     /// Where nodes enter the mesh, beside the hubs that are online: multiaddrs that end in a peer id.
     pub bootstrap: Vec<String>,
     /// Accounts whose devices are hubs: public nodes of the provider or of volunteers.
@@ -131,6 +141,8 @@ impl Config {
                 tax_mode: None,
                 tax_rate_bp: None,
             },
+            period_offset: Policy::DEFAULT.period_offset,
+            period_grace: Policy::DEFAULT.period_grace,
             bootstrap: Vec::new(),
             hubs: Vec::new(),
             limits: Limits::default(),
@@ -177,6 +189,8 @@ impl Config {
                 tax_mode: tax_mode.transpose()?,
                 tax_rate_bp: tax_rate_bp.transpose()?,
             },
+            period_offset: period_offset(raw.period_offset)?,
+            period_grace: period_grace(raw.period_grace)?,
             bootstrap: bootstrap(raw.bootstrap.unwrap_or_default())?,
             hubs: hubs(raw.hub.unwrap_or_default())?,
             limits: limits(raw.limits)?,
@@ -215,6 +229,27 @@ pub(crate) fn database(
         options.instance = instance;
     }
     Ok(Some(options))
+}
+
+fn period_offset(text: Option<String>) -> Result<UtcOffset, ConfigError> {
+    let Some(text) = text else {
+        return Ok(Policy::DEFAULT.period_offset);
+    };
+    text.parse::<UtcOffset>()
+        .map_err(|error| value("period-offset", &text, error.to_string()))
+}
+
+fn period_grace(text: Option<String>) -> Result<Duration, ConfigError> {
+    let Some(text) = text else {
+        return Ok(Policy::DEFAULT.period_grace);
+    };
+    match units::duration(&text) {
+        Ok(grace) if grace > PERIOD_GRACE_MAX => {
+            Err(value("period-grace", &text, "28 days are the most"))
+        }
+        Ok(grace) => Ok(grace),
+        Err(problem) => Err(value("period-grace", &text, problem)),
+    }
 }
 
 fn exposure(
@@ -358,13 +393,15 @@ fn value(key: &'static str, value: &str, problem: impl Into<String>) -> ConfigEr
 
 /// Accounts whose devices are hubs.
 const HUBS_MAX: usize = 64;
+/// The shortest month.
+const PERIOD_GRACE_MAX: Duration = Duration::from_secs(28 * 24 * 3_600);
 const DEFAULT_LISTEN: &str = "127.0.0.1:8440";
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may stop at a surprise")]
 
-    use std::{fs, time::Duration};
+    use std::fs;
 
     use super::*;
 
@@ -386,13 +423,15 @@ mod tests {
     #[test]
     fn what_is_written_is_meant() {
         let config = check(
-            "listen = '0.0.0.0:443'\nbehind-proxy = true\nname = '마당'\ncurrency = 'EUR'\ntax-rate = '7.5%'\ntax-mode = 'exclusive'\n\
+            "listen = '0.0.0.0:443'\nbehind-proxy = true\nname = '마당'\ncurrency = 'EUR'\ntax-rate = '7.5%'\ntax-mode = 'exclusive'\nperiod-offset = '+09:00'\nperiod-grace = '12h'\n\
              bootstrap = ['/ip4/192.0.2.1/tcp/1/p2p/12D3']\n[limits]\nconnections = 7\nidle-timeout = '5m'\n",
         )
         .unwrap();
         assert_eq!(config.exposure, Exposure::BehindProxy);
         assert_eq!(config.network.tax_rate_bp, Some(750));
         assert_eq!(config.network.tax_mode, Some(TaxMode::Exclusive));
+        assert_eq!(config.period_offset.to_string(), "+09:00");
+        assert_eq!(config.period_grace, Duration::from_secs(12 * 3_600));
         assert_eq!(
             (config.limits.connections_max, config.limits.idle_timeout),
             (7, Duration::from_secs(300))
@@ -434,6 +473,8 @@ mod tests {
             ("tax-rate = 'much'", "tax-rate"),
             ("tax-rate = '10'", "such as 10%"),
             ("tax-mode = 'both'", "tax-mode"),
+            ("period-offset = '9'", "period-offset"),
+            ("period-grace = '29d'", "28 days"),
             ("bootstrap = ['/ip4/192.0.2.1/tcp/1']", "bootstrap"),
             ("bootstrap = ['/p2p/a', '/p2p/a']", "twice"),
             ("hub = ['no handle']", "hub"),

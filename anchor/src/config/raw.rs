@@ -38,6 +38,12 @@ pub struct RawConfig {
     /// Whether prices contain the tax: inclusive or exclusive; fixed at the first start [default: inclusive]
     #[arg(long, value_name = "MODE")]
     pub tax_mode: Option<String>,
+    /// In whose time months, the billing periods, begin and end, such as +09:00 [default: +00:00]
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
+    pub period_offset: Option<String>,
+    /// How long after its end a billing period takes what is settled late, before it is closed [default: 3d]
+    #[arg(long, value_name = "DURATION")]
+    pub period_grace: Option<String>,
     /// Where nodes enter the mesh, a multiaddr that ends in a peer id; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     pub bootstrap: Option<Vec<String>>,
@@ -119,6 +125,8 @@ impl RawConfig {
             currency: flags.currency.or(self.currency),
             tax_rate: flags.tax_rate.or(self.tax_rate),
             tax_mode: flags.tax_mode.or(self.tax_mode),
+            period_offset: flags.period_offset.or(self.period_offset),
+            period_grace: flags.period_grace.or(self.period_grace),
             bootstrap: flags.bootstrap.or(self.bootstrap),
             store: flags.store.or(self.store),
             instance: flags.instance.or(self.instance),

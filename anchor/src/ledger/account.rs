@@ -240,6 +240,24 @@ pub(super) fn apply_left(
 }
 
 /// An account that another row names.
+/// The identifiers of at most `limit` accounts after `after`, closed ones included, in their order.
+pub fn ids(
+    view: &impl View,
+    after: Option<&AccountId>,
+    limit: usize,
+) -> Result<Vec<AccountId>, Fault> {
+    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_bytes()));
+    let keys = (from, Bound::Unbounded);
+    let rows = view.range(Table::Account, keys, Order::Forward, limit)?;
+    rows.iter()
+        .map(|(key, _)| {
+            let id = key.as_slice().try_into();
+            id.map(AccountId)
+                .map_err(|_| Fault::Unreadable(Table::Account))
+        })
+        .collect()
+}
+
 pub(super) fn existing(view: &impl View, id: &AccountId) -> Result<Account, Fault> {
     get(view, id)?.ok_or_else(|| super::view::Invariant::RowExists(Table::Account).into())
 }

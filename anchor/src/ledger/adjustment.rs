@@ -168,7 +168,7 @@ pub(super) fn apply(
             let terms = terms::existing(tables, &grant)?;
             let mut progress = progress::get(tables, &grant)?;
             let amount = adjustment.amount;
-            line::refund(tables, &terms, &mut progress, amount, &mut moved)?;
+            line::refund(tables, &grant, &terms, &mut progress, amount, &mut moved)?;
             progress::put(tables, &grant, &progress)?;
         }
     }

@@ -10,6 +10,7 @@ use madang_protocol::{
 use super::{
     books::Entry,
     dispute::{self, Dispute},
+    document::audit::Documents,
     entry::Balance,
     line, organisation, progress,
     promotion::{self, Lot, LotId},
@@ -31,6 +32,8 @@ pub struct Audit {
     pub disputes: u64,
     /// Entries of the books.
     pub entries: u64,
+    /// Invoices, statements and what corrects them.
+    pub documents: u64,
     /// Rows of all tables.
     pub rows: u64,
     /// BLAKE3 over all rows in their order: the same for two stores of the same journal.
@@ -41,7 +44,7 @@ pub struct Audit {
 /// currency and every entry, and entries sum to balances (L-15, L-16); each wallet and each lot of promotional
 /// credit holds what its open grants may still cost, and a lot never more than is left of it (L-1, L-2); what is settled is within its grant and
 /// split whole, what is taken back within what was settled (L-7); earnings hold exactly what may still be contested (L-8); a dispute is open exactly
-/// where its grant says so. So earnings, commission and tax are what was debited and not taken back.
+/// where its grant says so; documents are what their lines are, each line is in one (L-20), and no number is left out (L-23). So earnings, commission and tax are what was debited and not taken back.
 pub fn audit(view: &impl View) -> Result<Audit, Fault> {
     let (rows, digest) = digest(view)?;
     let mut books = Books {
@@ -51,6 +54,7 @@ pub fn audit(view: &impl View) -> Result<Audit, Fault> {
             open: 0,
             disputes: 0,
             entries: 0,
+            documents: 0,
             rows,
             digest,
         },
@@ -59,6 +63,7 @@ pub fn audit(view: &impl View) -> Result<Audit, Fault> {
         lots_left: BTreeMap::new(),
         lots_held: BTreeMap::new(),
         contested: 0,
+        documents: Documents::begin(view)?,
     };
     books.balances(view)?;
     books.entries(view)?;
@@ -98,6 +103,7 @@ struct Books {
     /// What lots hold, less what was found to be held for.
     lots_held: BTreeMap<(AccountId, LotId), i128>,
     contested: u64,
+    documents: Documents,
 }
 
 impl Books {
@@ -191,6 +197,7 @@ impl Books {
             *self.held.entry(earnings).or_default() -= micros(net.seller);
         }
         self.contested += u64::from(progress.contested);
+        self.documents.grant(view, terms, &progress, &net)?;
         let debit = progress.split().debit;
         let rest = terms.hold.checked_sub(debit);
         let rest = rest.ok_or(Invariant::SettledWithinGrant)?;
@@ -225,7 +232,7 @@ impl Books {
         Ok(())
     }
 
-    fn close(self, view: &impl View) -> Result<Audit, Fault> {
+    fn close(mut self, view: &impl View) -> Result<Audit, Fault> {
         for ((account, _), left) in &self.held {
             if *left != 0 {
                 let is_earned = matches!(account, LedgerAccount::Earnings(_));
@@ -248,6 +255,7 @@ impl Books {
         if self.contested != self.audit.disputes || listed != self.audit.disputes {
             return Err(Invariant::DisputeOfGrant.into());
         }
+        self.audit.documents = self.documents.close(view)?;
         Ok(self.audit)
     }
 }
@@ -279,7 +287,7 @@ fn letters(currency: Currency) -> [u8; 3] {
 }
 
 /// Every row of a table, a page at a time.
-fn each(
+pub(super) fn each(
     view: &impl View,
     table: Table,
     mut look: impl FnMut(&[u8], &[u8]) -> Result<(), Fault>,

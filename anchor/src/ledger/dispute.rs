@@ -354,7 +354,7 @@ fn apply_decided(
     progress.contested = false;
     if let Ruling::Upheld(amount) = ruling {
         let mut moved = Moved::by(entry, EntryKind::Dispute, statement.time);
-        line::refund(tables, &terms, &mut progress, amount, &mut moved)?;
+        line::refund(tables, &grant, &terms, &mut progress, amount, &mut moved)?;
         moved.write(tables)?;
     }
     progress::put(tables, &grant, &progress)?;

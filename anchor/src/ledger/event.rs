@@ -15,6 +15,7 @@ use super::{
     grant::{self, Granted},
     leave::{self, Left},
     organisation::{self, OrganisationChange},
+    period::{self, PeriodEvent},
     presence,
     profile::{self, Kept},
     settled::{self, Settled},
@@ -124,6 +125,8 @@ pub enum Event {
         /// When the person left.
         time: UnixMillis,
     },
+    /// Something about billing periods.
+    Period(PeriodEvent),
 }
 
 impl Event {
@@ -184,6 +187,7 @@ impl Event {
             Self::Granted(granted) => granted.terms.issued,
             Self::Adjusted(adjustment) => adjustment.time,
             Self::Dispute(event) => event.statement().time,
+            Self::Period(event) => event.time(),
             Self::AccountChanged { time, .. }
             | Self::DeviceRevoked { time, .. }
             | Self::SignedIn { time, .. }
@@ -237,6 +241,7 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
         Event::ProfileSet { id, profile } => profile::apply_set(tables, &id, &profile),
         Event::ProfileErased(left) => leave::apply(tables, entry, &left),
         Event::ProfileShredded { id, .. } => profile::apply_shredded(tables, &id),
+        Event::Period(event) => period::apply(tables, entry, event),
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
     books::Moved,
     deadline::{self, Due},
     entry::Posting,
+    late, period,
     policy::{CONTESTED_LOOK_AGAIN, DISPUTE_WITHIN},
     progress::{self, Progress},
     promotion,
@@ -77,6 +78,7 @@ pub(super) fn settled(view: &impl View, grant: &GrantId) -> Result<(Terms, Progr
 /// L-7: takes `amount` of the receipt back. The caller writes `progress`.
 pub(super) fn refund(
     tables: &mut impl Tables,
+    grant: &GrantId,
     terms: &Terms,
     progress: &mut Progress,
     amount: Amount,
@@ -86,8 +88,13 @@ pub(super) fn refund(
         return Err(Invariant::TakenBackOnce.into());
     }
     let before = net(terms, progress)?;
+    let calendar = period::calendar(tables)?;
+    let frozen = late::before_move(calendar.as_ref(), terms, progress);
     let refunded = progress.refunded.checked_add(amount);
     progress.refunded = refunded.ok_or(Invariant::SumFits)?;
+    if let (Some(from), Some(calendar)) = (frozen, &calendar) {
+        late::note(tables, calendar, grant, terms, from, progress)?;
+    }
     let after = net(terms, progress)?;
     let back = before.since(&after).ok_or(Invariant::SplitWhole)?;
     let mut posting = Posting::new(terms.currency);

@@ -10,6 +10,7 @@
 //! * [`settle`], [`settled`], [`progress`], [`pass`]: receipts become money moved.
 //! * [`promotion`], [`booking`], [`adjustment`]: credit that is given, and what corrects what was booked.
 //! * [`mod@line`], [`dispute`]: what settled grants come to, when it is payable, and how it is taken back.
+//! * [`month`], [`period`], [`late`], [`document`]: billing periods, and the invoices, statements and credit notes that close them.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
 //! * [`profile`], [`kept`], [`leave`]: the person behind an account, all that is kept on it, and how it goes; [`minor`]: what can be paid at all.
 //! * [`bill`], [`usage`], [`audit`], [`position`], [`delta`], [`statement`]: what is told about it.
@@ -24,17 +25,21 @@ mod deadline;
 pub mod delta;
 pub mod device;
 pub mod dispute;
+pub mod document;
 pub mod entry;
 pub mod event;
 pub mod grant;
 mod hold;
 pub mod kept;
+pub mod late;
 pub mod leave;
 pub mod line;
 pub mod minor;
+pub mod month;
 pub mod organisation;
 mod pack;
 pub mod pass;
+pub mod period;
 pub mod policy;
 pub mod position;
 pub mod presence;

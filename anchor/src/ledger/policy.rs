@@ -8,6 +8,8 @@ use madang_protocol::{
     record::network::Tax,
 };
 
+use super::month::UtcOffset;
+
 /// The provider's decisions on money and sizes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -28,6 +30,10 @@ pub struct Policy {
     pub grant_spend_within: Duration,
     /// How long a grant may be settled; at most [`GRANT_SETTLE_WITHIN`].
     pub grant_settle_within: Duration,
+    /// In whose time a month begins and ends: a billing period is one.
+    pub period_offset: UtcOffset,
+    /// How long after its end a period still takes what is settled late under its grants, before it is closed.
+    pub period_grace: Duration,
 }
 
 impl Policy {
@@ -41,6 +47,8 @@ impl Policy {
         amount_per_device_and_day_max: Amount::from_micros(1_000_000 * 1_000_000),
         grant_spend_within: GRANT_SPEND_WITHIN,
         grant_settle_within: GRANT_SETTLE_WITHIN,
+        period_offset: UtcOffset::UTC,
+        period_grace: Duration::from_secs(3 * 24 * 3_600),
     };
 }
 
@@ -88,3 +96,15 @@ pub const SWEEP_STEP: usize = 256;
 pub const PASSES_LISTED_MAX: usize = 1_000;
 /// Rows of one account's bill that are looked through for one page.
 pub const BILL_ROWS_MAX: usize = 2_000;
+/// Accounts whose documents are made by one event.
+pub const PERIOD_STEP_ACCOUNTS: usize = 256;
+/// Grants that are looked through at one time for a period's documents, and for a page of one document.
+pub const DOCUMENT_ROWS_MAX: usize = 500;
+/// Lines of one page of a document.
+pub const DOCUMENT_PAGE_MAX: usize = 200;
+/// Documents of one page of an account's list.
+pub const DOCUMENTS_LISTED_MAX: usize = 200;
+/// Periods in a list.
+pub const PERIODS_LISTED_MAX: usize = 120;
+/// Taxes that the lines of one document have.
+pub const DOCUMENT_TAXES_MAX: usize = 64;

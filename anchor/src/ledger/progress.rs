@@ -16,6 +16,8 @@ use madang_protocol::{
 };
 
 use super::{
+    late::LateSpan,
+    month::Month,
     pack::{Packer, Unpacker, VERSION},
     table::Table,
     view::{Fault, Row, Tables, View},
@@ -97,6 +99,8 @@ pub struct Progress {
     pub contested: bool,
     /// What of the settled amount was taken back.
     pub refunded: Amount,
+    /// The periods in which something moved after the grant's own was frozen.
+    pub late: Option<LateSpan>,
 }
 
 impl Progress {
@@ -126,7 +130,8 @@ impl Progress {
             | u8::from(self.best.is_some()) << 3
             | u8::from(self.payable) << 4
             | u8::from(self.contested) << 5
-            | u8::from(!self.refunded.is_zero()) << 6;
+            | u8::from(!self.refunded.is_zero()) << 6
+            | u8::from(self.late.is_some()) << 7;
         row.u8(flags);
         row.u64(self.entry);
         row.time(self.time);
@@ -140,15 +145,16 @@ impl Progress {
         if !self.refunded.is_zero() {
             row.amount(self.refunded);
         }
+        if let Some(span) = &self.late {
+            row.array(&span.first.to_bytes());
+            row.array(&span.last.to_bytes());
+        }
         row.finish().into()
     }
 
     fn of_row(octets: &[u8]) -> Result<Self, Fault> {
         let mut row = Unpacker::new(Table::Progress, VERSION, octets)?;
         let flags = row.u8()?;
-        if flags > 0b111_1111 {
-            return Err(row.bad());
-        }
         let mut progress = Self {
             seller_closed: flags & 1 != 0,
             hold_ended: flags & 2 != 0,
@@ -169,6 +175,12 @@ impl Progress {
         }
         if flags & 64 != 0 {
             progress.refunded = row.amount()?;
+        }
+        if flags & 128 != 0 {
+            progress.late = Some(LateSpan {
+                first: Month::of_bytes(row.array()?),
+                last: Month::of_bytes(row.array()?),
+            });
         }
         row.end()?;
         Ok(progress)

@@ -15,9 +15,10 @@ use super::{
     books::{EntryKind, Moved},
     deadline::{self, Due},
     entry::Posting,
-    hold,
+    hold, late,
     pack::{Packer, Unpacker, VERSION},
     pass::{self, PassHeld},
+    period::{self, Calendar},
     policy::VERDICT_KEPT,
     progress::{self, Before, Best, Progress, pack_before, pack_best, unpack_before, unpack_best},
     promotion,
@@ -202,6 +203,7 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, settled: Settled) -> R
         seller: matches!(settled.source, Source::Batch { .. }),
         entry,
         time,
+        calendar: period::calendar(tables)?,
     };
     for one in settled.moves {
         apply_move(tables, &mut postings, &settled_by, one)?;
@@ -242,6 +244,7 @@ struct By {
     seller: bool,
     entry: u64,
     time: UnixMillis,
+    calendar: Option<Calendar>,
 }
 
 fn apply_move(
@@ -261,7 +264,11 @@ fn apply_move(
     if by.seller {
         hold::reopen_buyer(tables, &terms, &mut progress)?;
     }
+    let frozen = late::before_move(by.calendar.as_ref(), &terms, &progress);
     progress.best = Some(one.best);
+    if let (Some(from), Some(calendar)) = (frozen, &by.calendar) {
+        late::note(tables, calendar, &one.grant, &terms, from, &mut progress)?;
+    }
     progress.entry = by.entry;
     progress.time = by.time;
     progress.seller_closed |= one.closes_seller;

@@ -6,7 +6,7 @@ use madang_protocol::{
     time::{Day, UnixMillis},
 };
 
-use super::{pack::Unpacker, view::Fault};
+use super::{month::Month, pack::Unpacker, view::Fault};
 
 /// A table of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,11 +82,23 @@ pub enum Table {
     HandleLeft = 42,
     /// Account that left → when, until its data key is known to be deleted.
     Erasing = 43,
+    /// One row: which billing period is open, and what is frozen.
+    Calendar = 34,
+    /// Period → its entries, and how far it is closed.
+    Period = 35,
+    /// Period, account, entry of the grant → what moved in it under a grant of an earlier, frozen period.
+    Late = 36,
+    /// Kind, year, number → a document: an invoice, a seller's statement, what corrects them.
+    Document = 37,
+    /// Account, period, kind → the document's number.
+    DocumentOf = 38,
+    /// Kind, year → the last number that was given.
+    DocumentCount = 39,
 }
 
 impl Table {
     /// All tables of rows.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 40] = [
         Self::Account,
         Self::Handle,
         Self::Device,
@@ -121,6 +133,12 @@ impl Table {
         Self::Profile,
         Self::HandleLeft,
         Self::Erasing,
+        Self::Calendar,
+        Self::Period,
+        Self::Late,
+        Self::Document,
+        Self::DocumentOf,
+        Self::DocumentCount,
     ];
 }
 
@@ -243,6 +261,14 @@ pub(super) fn device_batch(device: &PublicKey, batch: &BatchId) -> Vec<u8> {
 
 pub(super) fn account_entry(account: &AccountId, entry: u64) -> Vec<u8> {
     pair(account.as_bytes(), &entry.to_be_bytes())
+}
+
+pub(super) fn month_account_entry(month: Month, account: &AccountId, entry: u64) -> Vec<u8> {
+    pair(&month_account(month, account), &entry.to_be_bytes())
+}
+
+pub(super) fn month_account(month: Month, account: &AccountId) -> Vec<u8> {
+    pair(&month.to_bytes(), account.as_bytes())
 }
 
 pub(super) fn device_day(device: &PublicKey, day: Day) -> Vec<u8> {

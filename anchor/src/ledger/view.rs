@@ -111,6 +111,12 @@ pub enum Invariant {
     BooksAgree,
     /// What an event says was settled before it was (L-17).
     SettledBefore,
+    /// Periods are closed in their order, each once, and each account's documents of a period are made once.
+    PeriodInOrder,
+    /// A document's number follows the one before; its lines are those that it was made of, in one currency.
+    DocumentWhole,
+    /// L-20: an account's documents, and what is in none yet, sum to what was settled.
+    BilledOnce,
     /// A row that another names exists.
     RowExists(Table),
 }

@@ -82,6 +82,15 @@ impl Engine {
         }
     }
 
+    /// Returns when every command that did not see what is committed now has ended: what such a one wrote is seen from then on.
+    pub(super) fn await_writers(&self) -> Result<(), StoreError> {
+        match self {
+            // One command at a time.
+            Self::Folder(_) => Ok(()),
+            Self::Postgres(postgres) => postgres.await_writers(),
+        }
+    }
+
     /// The last durable entry, and the hash of this engine's chain up to it.
     pub(super) fn head(&self) -> Result<Head, StoreError> {
         match self {

@@ -19,6 +19,7 @@ mod events;
 mod grants;
 mod organisations;
 mod parallel;
+mod periods;
 mod persons;
 mod postgres;
 mod remade;

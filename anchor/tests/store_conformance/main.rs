@@ -14,6 +14,7 @@ mod events;
 mod holds;
 mod money;
 mod organisations;
+mod periods;
 mod persons;
 mod quotas;
 mod settling;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         money::CHECKS,
         organisations::CHECKS,
         persons::CHECKS,
+        periods::CHECKS,
         quotas::CHECKS,
         settling::CHECKS,
     ];

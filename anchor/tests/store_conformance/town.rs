@@ -1,5 +1,7 @@
 //! A buyer, a seller and their store.
 
+use std::sync::Arc;
+
 use crate::support::{Person, Place};
 use madang_anchor::store::Store;
 use madang_protocol::{
@@ -10,7 +12,7 @@ use madang_protocol::{
 use tempfile::TempDir;
 
 pub(crate) struct Town {
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
     pub(crate) buyer: Person,
     pub(crate) seller: Person,
     _dir: Option<TempDir>,
@@ -19,13 +21,19 @@ pub(crate) struct Town {
 impl Town {
     pub(crate) fn new(place: &Place) -> Self {
         let (store, dir) = place.open();
+        let mut town = Self::of(Arc::new(store));
+        town._dir = dir;
+        town
+    }
+
+    pub(crate) fn of(store: Arc<Store>) -> Self {
         let buyer = Person::settle_in(&store, 1, 100_000, 0);
         let seller = Person::settle_in(&store, 2, 0, 500);
         Self {
             store,
             buyer,
             seller,
-            _dir: dir,
+            _dir: None,
         }
     }
 

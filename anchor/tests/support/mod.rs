@@ -155,6 +155,18 @@ impl Person {
         Self { account, key }
     }
 
+    /// An account without a device.
+    pub(crate) fn create(store: &Store, number: u64) -> AccountId {
+        let account = NewAccount {
+            handle: format!("person{number}").parse().unwrap(),
+            class: AccountClass::Person,
+            commission_bp: 0,
+            credit_limit: Amount::ZERO,
+            password_hash: Secret("$argon2id$".into()),
+        };
+        store.create_account(account, START).unwrap().value.id
+    }
+
     pub(crate) fn id(&self) -> AccountId {
         self.account.id
     }

@@ -159,6 +159,18 @@ impl Postgres {
         })
     }
 
+    /// Returns when every command, of any anchor, that did not see what is committed now has ended.
+    pub(in crate::store) fn await_writers(&self) -> Result<(), StoreError> {
+        let mut link = self.reader()?;
+        if link.run(AWAIT_WRITERS).is_err() {
+            // One that was kept may have been lost since.
+            link = self.options.connect()?;
+            link.run(AWAIT_WRITERS)?;
+        }
+        self.give_back(link);
+        Ok(())
+    }
+
     /// Where this instance's chain ends.
     pub(in crate::store) fn head(&self) -> Result<Head, StoreError> {
         let mut link = self.reader()?;
@@ -365,4 +377,8 @@ impl Tries {
     }
 }
 
+/// The database gives such a transaction a snapshot only when all that were open beside it have ended, and none of them had missed what the snapshot
+/// holds.
+const AWAIT_WRITERS: &str =
+    "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; SELECT 1; ROLLBACK";
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
