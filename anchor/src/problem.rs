@@ -168,7 +168,9 @@ fn status_of(reject: Reject) -> StatusCode {
         | Reject::SESSION_UNKNOWN
         | Reject::ACCOUNT_UNKNOWN
         | Reject::DISPUTE_UNKNOWN
-        | Reject::ENTRY_UNKNOWN => StatusCode::NOT_FOUND,
+        | Reject::ENTRY_UNKNOWN
+        | Reject::PERIOD_UNKNOWN
+        | Reject::DOCUMENT_UNKNOWN => StatusCode::NOT_FOUND,
         Reject::SEQUENCE_OLD
         | Reject::NAME_TAKEN
         | Reject::DEVICE_TAKEN
@@ -187,7 +189,11 @@ fn status_of(reject: Reject) -> StatusCode {
         | Reject::DISPUTE_DIFFERS
         | Reject::DISPUTE_DECIDED
         | Reject::GRANT_NOT_CLOSED
-        | Reject::MORE_THAN_IS_LEFT => StatusCode::CONFLICT,
+        | Reject::MORE_THAN_IS_LEFT
+        | Reject::PERIOD_NOT_OVER
+        | Reject::PERIOD_IN_GRACE
+        | Reject::PERIOD_CLOSED
+        | Reject::PERIOD_OUT_OF_ORDER => StatusCode::CONFLICT,
         Reject::RECORD_EXPIRED
         | Reject::RECORD_FROM_FUTURE
         | Reject::NAME_INVALID

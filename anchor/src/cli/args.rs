@@ -10,6 +10,7 @@ use madang_protocol::{
     time::Day,
 };
 
+use super::invoices::{InvoiceSub, PeriodSub};
 use super::persons::{ExportArgs, LeaveArgs, ProfileArgs};
 use crate::{
     config::raw::RawConfig,
@@ -50,6 +51,12 @@ pub(super) enum Sub {
     /// The books for other programs
     #[command(subcommand)]
     Export(ExportSub),
+    /// Billing periods: calendar months
+    #[command(subcommand)]
+    Period(PeriodSub),
+    /// Invoices, sellers' statements, and what corrects them
+    #[command(subcommand)]
+    Invoice(InvoiceSub),
     /// Where accounts and money are kept
     #[command(subcommand)]
     Store(StoreSub),

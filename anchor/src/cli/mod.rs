@@ -5,6 +5,7 @@ mod background;
 mod books;
 mod copy;
 mod export;
+mod invoices;
 mod ledger;
 mod operate;
 mod persons;

@@ -6,7 +6,7 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     args::{Cli, StoreSub, Sub},
-    background, books, copy, export, ledger, operate, serve,
+    background, books, copy, export, invoices, ledger, operate, serve,
 };
 use crate::{
     config::{ConfigError, raw::RawConfig},
@@ -51,6 +51,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Sub::Device(sub) => operate::device(&home, sub),
             Sub::Ledger(sub) => ledger::ledger(&home, sub),
             Sub::Export(sub) => export::export(&home, sub),
+            Sub::Period(sub) => invoices::period(&home, sub),
+            Sub::Invoice(sub) => invoices::invoice(&home, sub),
             Sub::Store(StoreSub::Copy { database, instance }) => {
                 copy::copy(&home, database, instance)
             }

@@ -16,6 +16,7 @@ use madang_protocol::{ids::AccountId, reject::Reject, time::UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    account,
     document::{self, Drafted},
     event::Event,
     month::Month,
@@ -201,7 +202,7 @@ pub(super) fn month_of_entry(view: &impl View, entry: u64) -> Result<Option<Mont
     }
 }
 
-/// Decides what the clock does to periods: the first one begins, or the month that is open is over. `None` where nothing is due.
+/// Decides what the clock does to periods: the first one begins, once there is an account, or the month that is open is over. `None` where nothing is due.
 pub fn decide_turn(
     view: &impl View,
     policy: &Policy,
@@ -209,6 +210,7 @@ pub fn decide_turn(
 ) -> Result<Option<Event>, Fault> {
     let present = Month::of(now, policy.period_offset);
     let event = match calendar(view)? {
+        None if account::ids(view, None, 1)?.is_empty() => return Ok(None),
         None => PeriodEvent::Began {
             month: present,
             time: now,

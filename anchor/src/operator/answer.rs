@@ -10,10 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     command::{Class, DisputeAfter, ExportAt, ExportPart, Role},
+    invoice_answer::{DocumentAnswer, DocumentBefore, LinesAnswer, PeriodAnswer},
     ledger::LedgerAnswer,
     text,
 };
-use crate::{ledger::account::Billing, vault::profile::Profile};
+use crate::{
+    ledger::{account::Billing, month::Month},
+    vault::profile::Profile,
+};
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +89,26 @@ pub enum Answer {
     },
     /// Of the journal and the books.
     Ledger(LedgerAnswer),
+    /// One billing period.
+    Period(PeriodAnswer),
+    /// A page of billing periods.
+    Periods {
+        /// The latest first.
+        periods: Vec<PeriodAnswer>,
+        /// Where the next page goes on.
+        more_before: Option<Month>,
+    },
+    /// An invoice, a statement, or what corrects one.
+    Document(Box<DocumentAnswer>),
+    /// A page of a subscriber's documents.
+    Documents {
+        /// The latest first.
+        documents: Vec<DocumentAnswer>,
+        /// Where the next page goes on.
+        more_before: Option<DocumentBefore>,
+    },
+    /// A page of a document's lines.
+    DocumentLines(LinesAnswer),
     /// How it goes.
     Status(Box<Status>),
 }

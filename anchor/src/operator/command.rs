@@ -9,8 +9,15 @@ use madang_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ledger::LedgerCommand, text};
-use crate::{ledger::account::AccountClass, vault::profile::ProfileChange};
+use super::{invoice_answer::DocumentBefore, ledger::LedgerCommand, text};
+use crate::{
+    ledger::{
+        account::AccountClass,
+        document::{Number, lines::Place},
+        month::Month,
+    },
+    vault::profile::ProfileChange,
+};
 
 /// What an operator asks. Answers are of [`answer`](super::answer).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +209,49 @@ pub enum Command {
     },
     /// Something of the journal and the books: [`Answer::Ledger`](super::answer::Answer::Ledger).
     Ledger(LedgerCommand),
+    /// A page of billing periods, the latest first: [`Answer::Periods`](super::answer::Answer::Periods).
+    PeriodList {
+        /// Only those before this one.
+        before: Option<Month>,
+    },
+    /// Freezes a period that is over, so that its documents can be made: [`Answer::Period`](super::answer::Answer::Period).
+    PeriodClose {
+        /// Which.
+        period: Month,
+        /// Without waiting for the end of its grace.
+        early: bool,
+    },
+    /// Makes documents of a frozen period for a while; to be repeated until it is closed: [`Answer::Period`](super::answer::Answer::Period).
+    PeriodGoOn {
+        /// Which.
+        period: Month,
+    },
+    /// A page of a subscriber's invoices, statements, and what corrects them, the latest first:
+    /// [`Answer::Documents`](super::answer::Answer::Documents).
+    DocumentList {
+        /// Whose.
+        handle: Handle,
+        /// Only those before this one.
+        before: Option<DocumentBefore>,
+    },
+    /// One of them, without its lines: [`Answer::Document`](super::answer::Answer::Document).
+    DocumentShow {
+        /// Which.
+        #[serde(with = "text")]
+        number: Number,
+        /// Another subscriber's is refused.
+        handle: Option<Handle>,
+    },
+    /// A page of its lines: [`Answer::DocumentLines`](super::answer::Answer::DocumentLines).
+    DocumentLines {
+        /// Which.
+        #[serde(with = "text")]
+        number: Number,
+        /// Another subscriber's is refused.
+        handle: Option<Handle>,
+        /// Only those after this one.
+        after: Option<Place>,
+    },
     /// How it goes: [`Answer::Status`](super::answer::Answer::Status).
     Status,
 }

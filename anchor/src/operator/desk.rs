@@ -142,6 +142,16 @@ impl Desk {
                 self.decide_dispute(grant, Ruling::Rejected, &text)
             }
             Command::DisputeList { handle, after } => self.disputes(handle.as_ref(), after),
+            Command::PeriodList { before } => self.periods(before),
+            Command::PeriodClose { period, early } => self.close_period(period, early),
+            Command::PeriodGoOn { period } => self.go_on_closing(period),
+            Command::DocumentList { handle, before } => self.documents(&handle, before),
+            Command::DocumentShow { number, handle } => self.document(number, handle.as_ref()),
+            Command::DocumentLines {
+                number,
+                handle,
+                after,
+            } => self.document_lines(number, handle.as_ref(), after),
             Command::AccountList { after } => self.list(after.as_ref()),
             Command::AccountShow { handle } => self.show(&self.account(&handle)?),
             Command::AccountClose { handle } => self.close(&handle),
@@ -333,6 +343,14 @@ impl Desk {
         match &self.place {
             Place::Running(broker) => broker.store(),
             Place::AtRest(opened) => &opened.store,
+        }
+    }
+
+    /// What the network is called.
+    pub(super) fn network_name(&self) -> String {
+        match &self.place {
+            Place::Running(broker) => broker.network().name.clone(),
+            Place::AtRest(opened) => opened.network.name.clone(),
         }
     }
 

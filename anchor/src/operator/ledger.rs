@@ -185,8 +185,13 @@ impl Desk {
         };
         Ok(LedgerAnswer::Holds {
             summary: format!(
-                "{} balances, {} entries that moved money, {} grants, {} of them open, {} disputes open",
-                audit.balances, audit.entries, audit.grants, audit.open, audit.disputes
+                "{} balances, {} entries that moved money, {} grants, {} of them open, {} disputes open, {} billing documents",
+                audit.balances,
+                audit.entries,
+                audit.grants,
+                audit.open,
+                audit.disputes,
+                audit.documents
             ),
         })
     }

@@ -20,9 +20,10 @@ use crate::ledger::{
     grant::{self, Ask, Drawn},
     pass,
     progress::{self, Progress},
+    table::Table,
     tariff,
     terms::{self, Terms},
-    view::Fault,
+    view::{Fault, Invariant},
 };
 
 /// A grant as the store has it.
@@ -98,6 +99,12 @@ impl Store {
     /// A price list that grants name, as its seller signed it.
     pub fn tariff(&self, hash: TariffHash) -> Result<Option<Unverified<Tariff>>, StoreError> {
         self.read(|view| tariff::get(view, &hash))
+    }
+
+    /// The price list of a grant's terms, decoded.
+    pub(crate) fn kept_tariff_of(&self, terms: &Terms) -> Result<Arc<Tariff>, StoreError> {
+        let kept = self.read(|view| self.kept_tariff(view, &terms.tariff))?;
+        kept.ok_or_else(|| Fault::from(Invariant::RowExists(Table::Tariff)).into())
     }
 
     /// At most `limit` passes of an account, for one site or for all, that are good at `now`, the last to end first.

@@ -3,7 +3,7 @@
 //! A frozen period's lines do not change, so that its documents are drafted beside all other work, by this thread and idle cores; what is committed
 //! is only what was found. Two that close one period at once draft the same, and of each step one is done.
 
-use madang_protocol::{ids::AccountId, time::UnixMillis};
+use madang_protocol::{ids::AccountId, reject::Reject, time::UnixMillis};
 
 use super::{anchor_store::Store, error::StoreError};
 use crate::ledger::{
@@ -30,7 +30,12 @@ impl Store {
         let Some(month) = self.read(|view| period::due(view, &self.policy, now))? else {
             return Ok(false);
         };
-        self.freeze_period(month, false, now)?;
+        match self.freeze_period(month, false, now) {
+            Ok(()) => {}
+            // Another anchor on the same database has closed it meanwhile.
+            Err(StoreError::Refused(Reject::PERIOD_CLOSED)) => return Ok(true),
+            Err(error) => return Err(error),
+        }
         self.close_period_step(month, now)?;
         Ok(true)
     }
@@ -97,7 +102,7 @@ impl Store {
     /// `PERIOD_UNKNOWN`.
     pub fn period(&self, month: Month) -> Result<Period, StoreError> {
         let period = self.read(|view| period::get(view, month))?;
-        period.ok_or_else(|| madang_protocol::reject::Reject::PERIOD_UNKNOWN.into())
+        period.ok_or_else(|| Reject::PERIOD_UNKNOWN.into())
     }
 
     /// At most `limit` periods before `before`, the latest first.

@@ -20,7 +20,7 @@ struct ChangeRows<'a, 'b>(&'a mut Rows<'b>);
 pub(super) struct Ledger;
 
 impl Schema for Ledger {
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
 
     fn apply(&self, entry: u64, payload: &[u8], rows: &mut Rows<'_>) -> Result<(), ApplyError> {
         event::apply(&mut ChangeRows(rows), entry, payload).map_err(ApplyError::refused)

@@ -1,5 +1,12 @@
 //! Grant, receipt, settlement, bill: over HTTP, to the last unit.
 
+use std::time::Duration;
+
+use madang_anchor::operator::{
+    answer::Answer,
+    command::Command,
+    invoice_answer::{KindAnswer, StageAnswer},
+};
 use madang_protocol::{
     amount::{Amount, Currency},
     broker::{Bill, CLOSE, Done, GRANT, SETTLE, SIGN_IN, Side, USAGE, Wallet},
@@ -179,6 +186,77 @@ async fn a_report_is_bought_settled_and_billed() {
     );
     assert_eq!(market.wallet(&market.buyer).await.posted, won(1_000));
     assert_eq!(market.wallet(&market.seller).await.earned, won(950));
+}
+
+#[tokio::test]
+async fn a_month_that_is_over_is_closed_by_hand_with_an_invoice_and_a_statement() {
+    let market = Market::open().await;
+    let answer = market
+        .anchor
+        .command(Command::PeriodList { before: None })
+        .await;
+    let Answer::Periods { periods, .. } = answer else {
+        panic!("{answer:?}");
+    };
+    let (period, stage) = (periods[0].period, periods[0].stage);
+    assert_eq!(stage, StageAnswer::Open);
+    let grant = market.grant(1, won(1_000)).await;
+    let receipt = market.receipt(&grant, 2, true);
+    market.settle(&market.seller, 1, &[&receipt]).await;
+    market
+        .anchor
+        .clock
+        .advance(Duration::from_secs(40 * 24 * 3_600));
+    let mut command = Command::PeriodClose {
+        period,
+        early: true,
+    };
+    loop {
+        let answer = market.anchor.command(command).await;
+        let Answer::Period(closing) = answer else {
+            panic!("{answer:?}");
+        };
+        if closing.stage == StageAnswer::Closed {
+            assert_eq!((closing.accounts, closing.documents), (2, 2));
+            break;
+        }
+        command = Command::PeriodGoOn { period };
+    }
+    for (handle, partner, kind) in [
+        ("bob", "alice", KindAnswer::Invoice),
+        ("alice", "bob", KindAnswer::Statement),
+    ] {
+        let command = Command::DocumentList {
+            handle: handle.parse().unwrap(),
+            before: None,
+        };
+        let answer = market.anchor.command(command).await;
+        let Answer::Documents { documents, .. } = answer else {
+            panic!("{answer:?}");
+        };
+        let [document] = documents.try_into().unwrap();
+        let sum = document.total;
+        assert_eq!(
+            (document.kind, sum.gross, sum.commission, sum.earned),
+            (kind, won(1_000), won(50), won(950))
+        );
+        let command = Command::DocumentLines {
+            number: document.number,
+            handle: Some(handle.parse().unwrap()),
+            after: None,
+        };
+        let answer = market.anchor.command(command).await;
+        let json = serde_json::to_value(&answer).unwrap();
+        let line = &json["lines"][0];
+        assert_eq!(json["more-after"], serde_json::Value::Null, "{json}");
+        assert_eq!(line["partner"]["handle"], partner);
+        assert_eq!(line["receipt"], receipt.hash().to_string());
+        assert_eq!(line["uses"][0]["unit"], "requests");
+        assert_eq!(line["uses"][0]["quantity"], "2");
+        assert_eq!(line["uses"][0]["unit-price"], "500");
+        assert_eq!(line["sum"]["gross"], "1000");
+        assert_eq!(serde_json::from_value::<Answer>(json).unwrap(), answer);
+    }
 }
 
 #[tokio::test]

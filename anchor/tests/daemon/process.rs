@@ -322,6 +322,23 @@ fn operate(home: &Path, handle: &str) {
         device.0 == 1 && device.1.contains("not enrolled"),
         "{device:?}"
     );
+    let periods = stdout(&run(home, &["period", "list"]));
+    let (month, rest) = periods.split_once(' ').unwrap();
+    assert_eq!(rest, "open, 0 documents\n");
+    assert_eq!(stdout(&run(home, &["invoice", "list", handle])), "");
+    for (arguments, code, words) in [
+        (&["period", "close", month][..], 1, "is not over"),
+        (&["period", "close", "1999-12"], 1, "no such billing period"),
+        (&["period", "close", "2026-13"], 2, "2026-13"),
+        (&["invoice", "show", "2026-INV-000001"], 1, "no invoice"),
+        (&["invoice", "show", "2026-INV-1"], 2, "2026-INV-1"),
+    ] {
+        let refused = refused(&run(home, arguments));
+        assert!(
+            refused.0 == code && refused.1.contains(words),
+            "{refused:?}"
+        );
+    }
     assert!(stdout(&run(home, &["ledger", "verify"])).contains("the books balance: "));
 }
 
