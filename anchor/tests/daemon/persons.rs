@@ -58,7 +58,7 @@ fn say_good_bye(home: &Path, handle: &str) {
     assert!(code == 1 && line.contains("no such account"), "{line}");
     let (code, line) = refused(&run(home, &["account", "add", handle]));
     assert!(code == 1 && line.contains("taken"), "{line}");
-    stdout(&run(home, &["ledger", "check"]));
+    stdout(&run(home, &["ledger", "verify"]));
 }
 
 #[test]
