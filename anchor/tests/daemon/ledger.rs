@@ -67,7 +67,7 @@ async fn the_whole_ledger_is_verified_running_and_at_rest() {
     let rest = stdout(&run(home.path(), &with));
     assert_eq!(rest, format!("{running}the statement of the file agrees\n"));
     for line in [
-        "the journal holds: 8 entries in 1 chain",
+        "the journal holds: 9 entries in 1 chain",
         "the books balance: 4 balances, 3 entries that moved money, 0 grants, 0 of them open, 0 disputes open",
         "the rows follow from the journal: ",
         "2 daily statements agree",
