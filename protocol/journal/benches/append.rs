@@ -1,6 +1,6 @@
 //! Durable appends beside a raw write and fdatasync of the same bytes, and starts of a large store. Prints ratios; asserts nothing.
 //!
-//! `cargo bench -p madang-journal` takes about a minute; `-- --entries 100000` makes the large store smaller.
+//! `cargo bench -p madang-journal --bench append` takes some minutes; `-- --entries 100000` makes the large store smaller.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
