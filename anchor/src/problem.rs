@@ -72,6 +72,11 @@ impl Problem {
         self.status
     }
 
+    /// The refusal, unless HTTP itself failed.
+    pub fn reject(&self) -> Option<Reject> {
+        self.reject
+    }
+
     /// The metric's label: the refusal's slug, or `http` where HTTP itself failed.
     pub fn slug(&self) -> &'static str {
         self.reject.map_or("http", Reject::slug)

@@ -59,6 +59,47 @@ const fn whole_millis(duration: Duration) -> u64 {
 )]
 pub struct Day(pub u32);
 
+impl Day {
+    /// Year, month and day of the month in the proleptic Gregorian calendar; months and days from 1.
+    pub fn civil(self) -> (u32, u32, u32) {
+        // Days are counted from 0000-03-01, so that a leap day is the last of its year.
+        let days = u64::from(self.0) + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+        let month = if shifted_month < 10 {
+            shifted_month + 3
+        } else {
+            shifted_month - 9
+        };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        // 2^32 days are fewer than twelve million years.
+        (year as u32, month as u32, day as u32)
+    }
+
+    /// The day of a date from 1970 to 9999; `None` where there is no such date.
+    pub fn of_civil(year: u32, month: u32, day: u32) -> Option<Self> {
+        if !(1_970..=9_999).contains(&year) || !(1..=12).contains(&month) || day > 31 {
+            return None;
+        }
+        // As in `civil`: the year begins in March.
+        let (shifted_year, shifted_month) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
+        let day_of_year = (153 * shifted_month + 2) / 5 + day;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = Self((era * 146_097 + day_of_era).checked_sub(1 + 719_468)?);
+        // Not the 30th of February.
+        (days.civil() == (year, month, day)).then_some(days)
+    }
+}
+
 /// Milliseconds in a day.
 pub const MILLIS_PER_DAY: u64 = 86_400_000;
 
@@ -83,20 +124,7 @@ impl fmt::Display for UnixMillis {
 impl fmt::Display for Day {
     /// The date in the proleptic Gregorian calendar, `2026-11-22`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Days are counted from 0000-03-01, so that a leap day is the last of its year.
-        let days = u64::from(self.0) + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let (year, month, day) = self.civil();
         write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
@@ -121,21 +149,8 @@ impl FromStr for Day {
         let mut parts = text.splitn(3, '-').map(|part| part.parse::<u32>().ok());
         let mut part = || parts.next().flatten().ok_or(ParseDayError);
         let (year, month, day) = (part()?, part()?, part()?);
-        if !(1_970..=9_999).contains(&year) || !(1..=12).contains(&month) || day > 31 {
-            return Err(ParseDayError);
-        }
-        // As it is shown: the year begins in March.
-        let (year, month) = if month > 2 {
-            (year, month - 3)
-        } else {
-            (year - 1, month + 9)
-        };
-        let (era, year_of_era) = (year / 400, year % 400);
-        let day_of_year = (153 * month + 2) / 5 + day;
-        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        let days = (era * 146_097 + day_of_era).checked_sub(1 + 719_468);
-        let days = Self(days.ok_or(ParseDayError)?);
-        // Neither the 30th of February nor another spelling.
+        let days = Self::of_civil(year, month, day).ok_or(ParseDayError)?;
+        // No other spelling.
         if days.to_string() == text {
             Ok(days)
         } else {

@@ -35,6 +35,12 @@ pub(super) async fn answer(
     broker
         .metrics()
         .call_answered(call, slug, started.elapsed());
+    if let Err(problem) = &outcome
+        && let Some(reject) = problem.reject()
+    {
+        broker.follower().handle_refused(reject);
+        broker.metrics().call_refused(reject);
+    }
     tracing::debug!(call, outcome = slug, "answered");
     match outcome {
         Ok(octets) => {

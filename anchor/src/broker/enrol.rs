@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     edge::admission::subscriber_of,
+    ledger::statistics::subject::SignInKind,
     problem::Problem,
     store::{Authorised, NewDevice},
 };
@@ -86,6 +87,7 @@ fn enrol_device(
 ) -> Result<Vec<u8>, Problem> {
     let now = broker.now();
     broker.store().enrol_device(device, now)?;
+    broker.metrics().signed_in(SignInKind::Enrolment);
     let who: Authorised = broker.authorised(&asked.device)?;
     tracing::info!(device = %asked.device.short(), "enrolled a device");
     Ok(broker.passport(&who, now)?.to_bytes())

@@ -6,6 +6,7 @@ pub(crate) mod describe;
 pub mod descriptor;
 pub mod directory;
 mod enrol;
+pub(crate) mod follower;
 mod money;
 pub mod password;
 mod peer_id;

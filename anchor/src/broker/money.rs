@@ -27,7 +27,9 @@ pub(super) fn handle_settle(
     broker: &Broker,
     batch: Sealed<SettleBatch>,
 ) -> Result<Vec<u8>, Problem> {
-    Ok(broker.store().settle(&batch, broker.now())?.to_bytes())
+    let verdict = broker.store().settle(&batch, broker.now())?;
+    broker.metrics().settled(&verdict.outcomes);
+    Ok(verdict.to_bytes())
 }
 
 /// The buyer's end of a grant.

@@ -27,6 +27,7 @@ use super::{
     call::BodyRoom,
     descriptor::{DescriptorError, DescriptorKeeper},
     directory::{Directory, DirectoryLimits, INTERVAL_MAX, INTERVALS_BELIEVED},
+    follower::Follower,
     password::{PasswordError, Passwords},
     throttle::Throttle,
     work::Work,
@@ -64,6 +65,7 @@ pub struct Broker {
     passwords: Passwords,
     throttles: Throttles,
     directory: Mutex<Directory>,
+    follower: Follower,
     descriptor: Mutex<DescriptorKeeper>,
     entrances_kept_until: UnixMillis,
     revocations: Mutex<Option<Sealed<RevocationList>>>,
@@ -122,6 +124,7 @@ impl Broker {
                 interval_min: limits.presence_interval,
                 reports_per_second: limits.presence_reports_per_second,
             })),
+            follower: Follower::new(),
             descriptor: Mutex::new(descriptor),
             entrances_kept_until: now.plus(ENTRANCES_KEPT),
             revocations: Mutex::new(None),
@@ -246,6 +249,10 @@ impl Broker {
         &self.passwords
     }
 
+    pub(super) fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
     pub(super) fn throttles(&self) -> &Throttles {
         &self.throttles
     }
@@ -324,7 +331,15 @@ impl Broker {
                 break;
             }
         }
+        let every = self.limits.statistics_interval;
+        self.follower
+            .handle_tick(&self.store, &self.metrics, every, now)?;
         Ok(())
+    }
+
+    /// Brings the figures up to date, as far as a bounded number of steps does.
+    pub fn roll_up(&self) -> Result<bool, StoreError> {
+        self.follower.roll_up(&self.store, self.now())
     }
 }
 

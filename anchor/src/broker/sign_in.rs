@@ -9,7 +9,7 @@ use madang_protocol::{
 use std::time::Instant;
 
 use super::{call::slow_down, service::Broker};
-use crate::problem::Problem;
+use crate::{ledger::statistics::subject::SignInKind, problem::Problem};
 
 /// Answers one sign-in, whose signature was checked. A wrong clock is no reason to refuse: the answer sets it right.
 pub(super) fn handle(broker: &Broker, asked: Sealed<SignIn>) -> Result<Vec<u8>, Problem> {
@@ -23,6 +23,7 @@ pub(super) fn handle(broker: &Broker, asked: Sealed<SignIn>) -> Result<Vec<u8>, 
         .map_err(slow_down)?;
     let now = broker.now();
     let who = broker.store().sign_in(asked.device, now)?.value;
+    broker.metrics().signed_in(SignInKind::Device);
     let passes = broker
         .store()
         .passes(who.account.id, None, now, HELLO_PASSES_MAX)?;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use madang_protocol::{
     amount::Amount,
-    ids::{GrantId, PublicKey, RequestId},
-    name::Handle,
+    ids::{GrantId, GroupId, PublicKey, RequestId},
+    name::{Handle, SiteName},
     time::Day,
 };
 
@@ -16,7 +16,10 @@ use crate::{
     config::raw::RawConfig,
     home::HOME_VARIABLE,
     ledger::organisation::TaxId,
-    operator::command::{Class, Role},
+    operator::{
+        command::{Class, Role},
+        statistics::By,
+    },
 };
 
 /// The anchor of a Madang network
@@ -60,6 +63,8 @@ pub(super) enum Sub {
     /// Where accounts and money are kept
     #[command(subcommand)]
     Store(StoreSub),
+    /// Figures on all use: by time, site, rule, account, group, sign-in or refusal
+    Stats(Box<Stats>),
     /// How it goes
     Status(Output),
 }
@@ -365,6 +370,51 @@ pub(super) enum StoreSub {
         #[arg(long, value_name = "NAME")]
         instance: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Stats {
+    /// The first day, in UTC, such as 2026-01-01 [default: 30 days]
+    #[arg(long, value_name = "DAY")]
+    pub(super) from: Option<Day>,
+    /// The last day [default: today]
+    #[arg(long, value_name = "DAY")]
+    pub(super) until: Option<Day>,
+    /// What the lines are
+    #[arg(long, value_enum, default_value = "day")]
+    pub(super) by: By,
+    /// Only this site
+    #[arg(long, value_name = "SITE", group = "whose")]
+    pub(super) site: Option<SiteName>,
+    /// Only what this subscriber paid for
+    #[arg(long, value_name = "HANDLE", group = "whose")]
+    pub(super) buyer: Option<Handle>,
+    /// Only what this subscriber served
+    #[arg(long, value_name = "HANDLE", group = "whose")]
+    pub(super) seller: Option<Handle>,
+    /// Only what members of this group used as such
+    #[arg(long, value_name = "GROUP", group = "whose")]
+    pub(super) group: Option<GroupId>,
+    /// Only so many lines, the largest first [default: all by time, otherwise 50]
+    #[arg(long, value_name = "N")]
+    pub(super) top: Option<usize>,
+    /// How they are shown
+    #[arg(long, value_enum, default_value = "table")]
+    pub(super) format: Format,
+    /// Count first what is not counted yet
+    #[arg(long)]
+    pub(super) catch_up: bool,
+}
+
+/// How figures are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Table,
+    /// For spreadsheets (RFC 4180)
+    Csv,
+    /// For scripts
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -11,6 +11,8 @@ mod operate;
 mod persons;
 mod print;
 mod serve;
+mod stats;
+mod table;
 
 pub use run::run;
 

@@ -6,7 +6,7 @@ use clap::{Parser as _, error::ErrorKind};
 
 use super::{
     args::{Cli, StoreSub, Sub},
-    background, books, copy, export, invoices, ledger, operate, serve,
+    background, books, copy, export, invoices, ledger, operate, serve, stats,
 };
 use crate::{
     config::{ConfigError, raw::RawConfig},
@@ -56,6 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Sub::Store(StoreSub::Copy { database, instance }) => {
                 copy::copy(&home, database, instance)
             }
+            Sub::Stats(asked) => stats::stats(&home, *asked),
             Sub::Status(output) => operate::status(&home, output),
         },
         Err(failure) => Err(failure),

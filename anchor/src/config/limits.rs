@@ -31,6 +31,8 @@ pub struct Limits {
     pub presence_reports_per_second: u32,
     /// How often due holds are released and books are brought up to date.
     pub tick_interval: Duration,
+    /// How often what happened is added to the statistics.
+    pub statistics_interval: Duration,
     /// How long a shutdown waits for requests that are under way.
     pub shutdown_timeout: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Limits {
             presence_interval: Duration::from_secs(60),
             presence_reports_per_second: 1_000,
             tick_interval: Duration::from_secs(10),
+            statistics_interval: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(10),
         }
     }

@@ -19,7 +19,9 @@ use super::{
     presence,
     profile::{self, Kept},
     settled::{self, Settled},
-    statement, sweep,
+    statement,
+    statistics::rolled_up::{self, RolledUp},
+    sweep,
     table::Table,
     top_up::{self, TopUp},
     usage,
@@ -127,6 +129,8 @@ pub enum Event {
     },
     /// Something about billing periods.
     Period(PeriodEvent),
+    /// What happened since was added to the figures.
+    StatisticsRolledUp(Box<RolledUp>),
 }
 
 impl Event {
@@ -188,6 +192,7 @@ impl Event {
             Self::Adjusted(adjustment) => adjustment.time,
             Self::Dispute(event) => event.statement().time,
             Self::Period(event) => event.time(),
+            Self::StatisticsRolledUp(rolled_up) => rolled_up.to.rolled_up,
             Self::AccountChanged { time, .. }
             | Self::DeviceRevoked { time, .. }
             | Self::SignedIn { time, .. }
@@ -242,6 +247,7 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
         Event::ProfileErased(left) => leave::apply(tables, entry, &left),
         Event::ProfileShredded { id, .. } => profile::apply_shredded(tables, &id),
         Event::Period(event) => period::apply(tables, entry, event),
+        Event::StatisticsRolledUp(rolled_up) => rolled_up::apply(tables, &rolled_up),
     }
 }
 
@@ -249,5 +255,5 @@ fn apply_event(tables: &mut impl Tables, entry: u64, event: Event) -> Result<(),
 const VERSION: u8 = 1;
 /// The form of settlements. 2 did not say what was settled before.
 const VERSION_SETTLED: u8 = 3;
-/// Octets of the largest event that the codec writes: a usage report.
-const EVENT_BYTES_MAX: usize = 1 << 20;
+/// Octets of the largest event that the codec writes: a usage report, or the figures of many.
+pub(super) const EVENT_BYTES_MAX: usize = 1 << 20;

@@ -13,7 +13,7 @@
 //! * [`month`], [`period`], [`late`], [`document`]: billing periods, and the invoices, statements and credit notes that close them.
 //! * [`presence`], [`sweep`]: how holds end, and what time clears away.
 //! * [`profile`], [`kept`], [`leave`]: the person behind an account, all that is kept on it, and how it goes; [`minor`]: what can be paid at all.
-//! * [`bill`], [`usage`], [`audit`], [`position`], [`delta`], [`statement`]: what is told about it.
+//! * [`bill`], [`usage`], [`audit`], [`position`], [`delta`], [`statement`], [`statistics`]: what is told about it.
 
 pub mod account;
 pub mod adjustment;
@@ -51,6 +51,7 @@ pub mod settle;
 pub mod settled;
 pub mod spending;
 pub mod statement;
+pub mod statistics;
 pub mod sweep;
 pub mod table;
 pub mod tariff;

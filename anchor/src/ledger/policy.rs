@@ -92,6 +92,8 @@ pub const USAGE_DAYS_BACK_MAX: u32 = 7;
 pub const USAGE_KEPT: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// Due things done in one step, so that nobody waits long for a sweep.
 pub const SWEEP_STEP: usize = 256;
+/// Steps that the statistics' follower takes in one tick: a long history is caught up with over several.
+pub const ROLL_UPS_PER_TICK: u32 = 16;
 /// Passes of one account that are looked through.
 pub const PASSES_LISTED_MAX: usize = 1_000;
 /// Rows of one account's bill that are looked through for one page.

@@ -20,7 +20,8 @@ use super::{event::Recorded, table::Table, view::Fault};
 pub type Chain = u16;
 
 /// After which link of each chain reading goes on. The default is before everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
 pub struct Position(BTreeMap<Chain, u64>);
 
 /// An event, and where it stands.
@@ -58,9 +59,7 @@ impl Position {
 
     /// The octets of a row.
     pub fn to_octets(&self) -> Vec<u8> {
-        codec::encode(&Kept(
-            self.0.iter().map(|(chain, link)| (*chain, *link)).collect(),
-        ))
+        codec::encode(self)
     }
 
     /// Reads what [`Position::to_octets`] wrote.
@@ -68,9 +67,19 @@ impl Position {
     /// # Errors
     /// [`Fault::Unreadable`] of `table` for anything else.
     pub fn of_octets(table: Table, octets: &[u8]) -> Result<Self, Fault> {
-        let kept: Kept =
-            codec::decode(octets, POSITION_BYTES_MAX).map_err(|_| Fault::Unreadable(table))?;
-        Ok(Self(kept.0.into_iter().collect()))
+        codec::decode(octets, POSITION_BYTES_MAX).map_err(|_| Fault::Unreadable(table))
+    }
+}
+
+impl From<Position> for Kept {
+    fn from(position: Position) -> Self {
+        Self(position.0.into_iter().collect())
+    }
+}
+
+impl From<Kept> for Position {
+    fn from(kept: Kept) -> Self {
+        Self(kept.0.into_iter().collect())
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     hold, line, pass,
     policy::{QUOTA_KEPT, SWEEP_STEP},
     progress, promotion, quota,
+    statistics::seen,
     table::{self, Table},
     tariff, terms,
     view::{Fault, Tables, View},
@@ -19,7 +20,8 @@ use super::{
 pub fn decide(view: &impl View, now: UnixMillis) -> Result<Option<Event>, Fault> {
     let is_due = deadline::has_due(view, now)?
         || device::has_old_revocations(view, now)?
-        || quota::has_old(view, now.minus(QUOTA_KEPT))?;
+        || quota::has_old(view, now.minus(QUOTA_KEPT))?
+        || seen::has_old(view)?;
     Ok(is_due.then_some(Event::Swept { time: now }))
 }
 
@@ -46,7 +48,8 @@ pub(super) fn apply(tables: &mut impl Tables, entry: u64, now: UnixMillis) -> Re
     if device::has_old_revocations(tables, now)? {
         device::drop_old_revocations(tables, now, SWEEP_STEP)?;
     }
-    quota::drop_old(tables, now.minus(QUOTA_KEPT), SWEEP_STEP)
+    quota::drop_old(tables, now.minus(QUOTA_KEPT), SWEEP_STEP)?;
+    seen::drop_old(tables, SWEEP_STEP)
 }
 
 /// A grant that cannot be settled any more: its hold ends, its request is forgotten, and all of it where nothing was settled.

@@ -94,11 +94,19 @@ pub enum Table {
     DocumentOf = 38,
     /// Kind, year → the last number that was given.
     DocumentCount = 39,
+    /// Kind of subject, day, month or year, subject → its figures.
+    Statistic = 50,
+    /// Until when it is needed, device, day, use → what is counted of the device's usage report.
+    StatisticReport = 51,
+    /// Until when it is needed, day or month, who → nothing: who was there then.
+    StatisticSeen = 52,
+    /// One row: how far the figures reach.
+    StatisticCursor = 53,
 }
 
 impl Table {
     /// All tables of rows.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 44] = [
         Self::Account,
         Self::Handle,
         Self::Device,
@@ -139,6 +147,10 @@ impl Table {
         Self::Document,
         Self::DocumentOf,
         Self::DocumentCount,
+        Self::Statistic,
+        Self::StatisticReport,
+        Self::StatisticSeen,
+        Self::StatisticCursor,
     ];
 }
 

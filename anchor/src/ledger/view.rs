@@ -117,6 +117,10 @@ pub enum Invariant {
     DocumentWhole,
     /// L-20: an account's documents, and what is in none yet, sum to what was settled.
     BilledOnce,
+    /// The figures are what the books say (L-45).
+    StatisticsAgree,
+    /// Increments are added where they were summed, once (L-46).
+    RolledUpOnce,
     /// A row that another names exists.
     RowExists(Table),
 }
@@ -154,7 +158,7 @@ impl Error for Fault {
 }
 
 /// The first key after all that begin with `prefix`; `None` if there is none.
-fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {

@@ -12,6 +12,7 @@ use super::{
     command::{Class, DisputeAfter, ExportAt, ExportPart, Role},
     invoice_answer::{DocumentAnswer, DocumentBefore, LinesAnswer, PeriodAnswer},
     ledger::LedgerAnswer,
+    statistics::StatisticsAnswer,
     text,
 };
 use crate::{
@@ -109,6 +110,8 @@ pub enum Answer {
     },
     /// A page of a document's lines.
     DocumentLines(LinesAnswer),
+    /// A page of figures.
+    Statistics(Box<StatisticsAnswer>),
     /// How it goes.
     Status(Box<Status>),
 }

@@ -9,7 +9,9 @@ use madang_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{invoice_answer::DocumentBefore, ledger::LedgerCommand, text};
+use super::{
+    invoice_answer::DocumentBefore, ledger::LedgerCommand, statistics::StatisticsQuery, text,
+};
 use crate::{
     ledger::{
         account::AccountClass,
@@ -252,6 +254,8 @@ pub enum Command {
         /// Only those after this one.
         after: Option<Place>,
     },
+    /// A page of figures: [`Answer::Statistics`](super::answer::Answer::Statistics).
+    Statistics(StatisticsQuery),
     /// How it goes: [`Answer::Status`](super::answer::Answer::Status).
     Status,
 }

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     broker::{
+        follower,
         password::{self, PasswordError},
         service::Broker,
     },
@@ -25,6 +26,7 @@ use crate::{
         account::{Account, AccountChange, AccountStatus},
         adjustment::AdjustmentKind,
         dispute::Ruling,
+        statistics::rolled_up::Refusals,
     },
     open::Opened,
     store::{NewAccount, Store, error::StoreError},
@@ -163,6 +165,7 @@ impl Desk {
             } => self.leave(&handle, forfeit_credit),
             Command::DeviceRevoke { handle, device } => self.revoke(&handle, device),
             Command::Ledger(command) => self.ledger(command),
+            Command::Statistics(asked) => self.statistics(asked),
             Command::Status => self.status(),
         }
     }
@@ -328,6 +331,16 @@ impl Desk {
         match &self.place {
             Place::Running(broker) => broker.addresses_of(device),
             Place::AtRest(_) => Vec::new(),
+        }
+    }
+
+    /// Brings the figures up to date, as far as a bounded number of steps does.
+    pub(super) fn roll_up(&self) -> Result<bool, StoreError> {
+        match &self.place {
+            Place::Running(broker) => broker.roll_up(),
+            Place::AtRest(opened) => {
+                follower::roll_up(&opened.store, &mut Refusals::new(), self.now())
+            }
         }
     }
 

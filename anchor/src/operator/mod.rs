@@ -14,4 +14,5 @@ pub mod ledger;
 mod organisation;
 mod persons;
 pub mod socket;
+pub mod statistics;
 mod text;

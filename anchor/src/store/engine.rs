@@ -8,6 +8,7 @@ use super::{
     rows::{Ledger, ReadRows},
 };
 use crate::ledger::{
+    statistics::{check::Pending, cursor::Cursor},
     table::Table,
     view::{Fault, Keys, Order, Row, RowList, View},
 };
@@ -107,6 +108,23 @@ impl Engine {
                 postgres.close();
                 Ok(())
             }
+        }
+    }
+}
+
+impl Seen<'_> {
+    /// Entries up to which figures that reach to `cursor` do not.
+    pub(super) fn pending(&self, cursor: &Cursor) -> Result<Pending, Fault> {
+        match self {
+            Self::Folder(_) => {
+                let last = cursor.position.of(0);
+                Ok(Pending {
+                    after: Some(last),
+                    in_part: cursor.in_part().map(|_| last + 1).collect(),
+                    ..Pending::default()
+                })
+            }
+            Self::Postgres(rows) => rows.pending(cursor),
         }
     }
 }

@@ -16,7 +16,9 @@ use super::{
 use crate::ledger::{
     account,
     audit::{self, Audit},
-    bill, presence, sweep, usage,
+    bill, presence,
+    statistics::{check, cursor},
+    sweep, usage,
 };
 
 impl Store {
@@ -91,6 +93,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Failed`] with the invariant that does not hold.
     pub fn verify_all(&self) -> Result<Audit, StoreError> {
-        self.scan(|view| audit::audit(view))
+        self.scan(|view| {
+            let audit = audit::audit(view)?;
+            let pending = view.pending(&cursor::get(view)?)?;
+            check::check(view, &pending)?;
+            Ok(audit)
+        })
     }
 }

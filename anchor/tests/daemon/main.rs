@@ -13,3 +13,4 @@ mod persons;
 mod process;
 mod refusals;
 mod restart;
+mod statistics;

@@ -78,6 +78,9 @@ async fn metrics_count_calls_by_what_came_of_them() {
         "madang_anchor_calls_total{call=\"enrol\",outcome=\"ok\"} 1",
         "madang_anchor_calls_total{call=\"sign-in\",outcome=\"ok\"} 1",
         "madang_anchor_calls_total{call=\"sign-in\",outcome=\"device-unknown\"} 1",
+        "madang_anchor_sign_ins_total{kind=\"enrolment\"} 1",
+        "madang_anchor_sign_ins_total{kind=\"device\"} 1",
+        "slug=\"device-unknown\"} 1",
         "madang_anchor_call_seconds_count{call=\"sign-in\"} 2",
     ] {
         assert!(text.contains(line), "{line}\n{text}");

@@ -18,6 +18,7 @@ mod periods;
 mod persons;
 mod quotas;
 mod settling;
+mod statistics;
 #[path = "../support/mod.rs"]
 mod support;
 mod town;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         periods::CHECKS,
         quotas::CHECKS,
         settling::CHECKS,
+        statistics::CHECKS,
     ];
     let mut trials = Vec::new();
     for check in checks.into_iter().flatten() {
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
         });
         trials.push(trial.with_ignored_flag(server.is_none()));
     }
-    let of_a_server: [(&str, OfServer); 3] = [
+    let of_a_server: [(&str, OfServer); 4] = [
         (
             "postgres::a_folders_store_becomes_a_database_that_goes_on_from_it",
             copies::a_folders_store_becomes_a_database_that_goes_on_from_it,
@@ -93,6 +95,10 @@ fn main() -> ExitCode {
         (
             "postgres::what_was_changed_in_a_database_is_found_and_named",
             chains::what_was_changed_in_a_database_is_found_and_named,
+        ),
+        (
+            "postgres::two_anchors_follow_one_another",
+            statistics::two_anchors_follow_one_another,
         ),
     ];
     for (name, check) in of_a_server {

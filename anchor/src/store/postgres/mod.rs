@@ -20,6 +20,7 @@ mod group;
 mod import;
 mod link;
 mod overlay;
+mod pending;
 mod personal;
 mod schema;
 mod view;

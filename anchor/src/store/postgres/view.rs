@@ -121,6 +121,14 @@ impl<'a> PgView<'a> {
         Ok(reading.known.get(&place).cloned().flatten())
     }
 
+    /// Reads something that is no row, in the same transaction.
+    pub(super) fn with_link<R>(
+        &self,
+        work: impl FnOnce(&mut Link) -> Result<R, PostgresError>,
+    ) -> Result<R, Fault> {
+        work(&mut self.reading.borrow_mut().link).map_err(fault)
+    }
+
     fn summed(&self, key: &[u8]) -> Result<Option<Row>, Fault> {
         let last = [key, &SHARD_LAST].concat();
         let shards = (Bound::Included(key), Bound::Included(last.as_slice()));
