@@ -121,7 +121,7 @@ pub(super) async fn get(home: &Home, args: Get) -> Result<(), Failure> {
         }
         if held > 0 {
             out::note(format!(
-                "{held} octets came; the same command goes on from there"
+                "{held} octets came and are kept: the download goes on from there"
             ));
         }
     })?;
